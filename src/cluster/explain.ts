@@ -2,7 +2,6 @@ import type { Protocol } from '../core/index.ts'
 import {
   type Address,
   formatAddress,
-  matches,
   namesOf,
   type Pattern,
   parseLocalName,
@@ -43,7 +42,7 @@ export interface Found {
 
 export interface ExplainDeps extends ChoiceDeps {
   readonly machine: string
-  readonly known: () => readonly Route[]
+  readonly known: (pattern: Pattern) => readonly Route[]
   /** The lost hosts that served such a destination, each in one clause. */
   readonly lost: (destination: Pattern) => readonly string[]
   /** The present holder of the port of a registration of this host; undefined if it has no port. */
@@ -74,11 +73,10 @@ export async function explain(
   protocol: Protocol,
   signal: AbortSignal
 ): Promise<Explanation> {
-  const all = deps.known()
   const sourcePattern = parsePattern(sourceText)
   const destinationPattern = parsePattern(destinationText)
-  const sources = all.filter(known => matches(sourcePattern, known.address))
-  const destinations = all.filter(known => known.protocols.length > 0 && matches(destinationPattern, known.address))
+  const sources = deps.known(sourcePattern)
+  const destinations = deps.known(destinationPattern).filter(known => known.protocols.length > 0)
   const steps: ExplainStep[] = [sourceStep(sources, sourceText)]
 
   const source = sources[0]?.address ?? literal(sourcePattern, deps.machine)

@@ -10,7 +10,8 @@ import {
   type RegistryRecord,
   type RegistryState,
   recordAt,
-  records
+  records,
+  serverCount
 } from '../registry/index.ts'
 
 /** One registration, with what its host says of itself, as the proxy, the policy and explain see it. */
@@ -71,6 +72,11 @@ export class Routing {
   /** The agent of a machine that has a live lease. */
   peerOf(machine: string): PeerKey | undefined {
     return ownerAt(this.#state, machine)?.peer
+  }
+
+  /** Number of registrations of all hosts that serve anything. */
+  get servers(): number {
+    return serverCount(this.#state)
   }
 
   countOf(peer: PeerKey): number {

@@ -37,6 +37,7 @@ export {
   recordAt,
   records,
   self,
+  serverCount,
   sizes,
   stateDigest
 } from './view.ts'

@@ -121,6 +121,19 @@ function recordIn(state: RegistryState, peer: PeerKey, registrationId: string): 
   return { record: value, owner: viewOf(state, entry) }
 }
 
+/** Number of live records that serve anything. */
+export function serverCount(state: RegistryState): number {
+  let count = 0
+  for (const entry of state.entries.values()) {
+    count += entry.identity.scopes.length === 0 ? entry.set.servers : recordsOf(state, entry).filter(isServer).length
+  }
+  return count
+}
+
+function isServer({ record }: LiveRecord): boolean {
+  return record.protocols.length > 0
+}
+
 /** The position of our own state: the next restart must outrank it. */
 export function self(state: RegistryState): {
   readonly epoch: bigint

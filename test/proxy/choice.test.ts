@@ -169,6 +169,46 @@ test('what explain says of shares is what the choice does', () => {
   }
 })
 
+test('an instance that the source may not reach changes nothing, whether it serves or not', () => {
+  const allowed = [
+    zoned(1),
+    zoned(2, { health: 'failing' }),
+    zoned(3, { health: 'failing' }),
+    zoned(4, { health: 'failing' }),
+    instance(5)
+  ]
+  const denied = [zoned(6), zoned(7), instance(8, { local: true, weight: 1_000 })]
+  const random = seeded(3)
+  const isAllowed = (one: Candidate): boolean => !denied.includes(one)
+  const first = () =>
+    tryOrder({
+      candidates: [...denied, ...allowed],
+      strategy: 'balanced',
+      source: SOURCE,
+      zone: 'here',
+      activeTo: () => 0,
+      random,
+      isAllowed
+    })[0]?.machine
+  const chosen = Array.from({ length: 20_000 }, first)
+  for (const { instance: one, share } of sharesOf(allowed, 'here')) {
+    near(chosen.filter(machine => machine === one.machine).length / chosen.length, share)
+  }
+})
+
+test('of a large group, the policy is asked about those that are drawn', () => {
+  const candidates = Array.from({ length: 500 }, (_, index) => zoned(index))
+  for (const strategy of STRATEGIES) {
+    let asked = 0
+    const isAllowed = (): boolean => {
+      asked += 1
+      return true
+    }
+    tryOrder({ candidates, strategy, source: SOURCE, zone: 'here', activeTo: () => 0, isAllowed })
+    assert.ok(asked <= MAX_ATTEMPTS, `${strategy}: ${asked}`)
+  }
+})
+
 const anyInstance = fc.record({
   local: fc.boolean(),
   suspect: fc.boolean(),
@@ -188,8 +228,12 @@ test('every order has ready instances only, each once, as many as may be tried, 
       (parts, strategy, zone, seed) => {
         const candidates = parts.map((part, index) => instance(index, part))
         const activeTo = (id: string): number => Number.parseInt(id, 16) % 4
-        const order = tryOrder({ candidates, strategy, source: SOURCE, zone, activeTo, random: seeded(seed) })
-        const ready = candidates.filter(
+        const isAllowed = ({ registrationId }: Candidate): boolean =>
+          (seed & (1 << Number.parseInt(registrationId, 16))) === 0
+        const random = seeded(seed)
+        const order = tryOrder({ candidates, strategy, source: SOURCE, zone, activeTo, random, isAllowed })
+        const reachable = candidates.filter(isAllowed)
+        const ready = reachable.filter(
           ({ health, draining, suspect, local }) => health === 'passing' && !draining && (!suspect || local)
         )
         assert.equal(new Set(order).size, order.length)
@@ -199,7 +243,7 @@ test('every order has ready instances only, each once, as many as may be tried, 
           const drained = order.findIndex(({ weight }) => weight === 0)
           if (drained >= 0) assert.ok(order.slice(drained).every(({ weight }) => weight === 0))
         }
-        const shares = sharesOf(candidates, zone)
+        const shares = sharesOf(reachable, zone)
         const sum = shares.reduce((total, { share }) => total + share, 0)
         assert.ok(Math.abs(sum - (ready.length > 0 ? 1 : 0)) < 1e-9, `the shares are ${sum}`)
       }

@@ -3,12 +3,11 @@ import {
   adminHandlers,
   type KnownHost,
   type LocalServer,
-  lostServiceViews,
   memberViews,
+  ServiceList,
   serveAdminApi,
   serveSpiffeApi,
   serveWorkloadApi,
-  serviceViews,
   type WorkloadHandlers,
   workloadHandlers
 } from '../../api/index.ts'
@@ -90,6 +89,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
   const { workloads } = local
   const { trustDomain, machine } = membership
   const { state } = registry
+  const changed = () => registry.changed()
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
   const [startedAtMs, version, zone] = [hostClock.wallMs(), packageVersion(), base.config.zone]
   return {
@@ -104,9 +104,8 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       log: base.log,
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
-      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local), zone }, pattern),
-      lostServices: pattern => lostServiceViews(lost.all(), pattern),
-      changed: () => registry.changed(),
+      services: new ServiceList({ routing, suspectedSince, problemOf: problemOf(local), zone, lost: () => lost.all(), changed }),
+      changed,
       status: () => ({
         version,
         trustDomain: membership.trustDomain,
@@ -116,7 +115,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
-        services: routing.matching().filter(route => route.protocols.length > 0).length,
+        services: routing.servers,
         policyVersion: policy.version,
         policySetVersion: policy.sets.ownSetVersion,
         policyLost: policy.isLost,
@@ -209,7 +208,7 @@ function explainDeps({ base, cluster, local, proxy }: ApiParts) {
   const { registry, routing, authorizer, trust } = cluster
   return {
     machine: membership.machine,
-    known: () => routing.matching(),
+    known: (pattern: Pattern) => routing.matching(pattern),
     sharesOf: (routes: readonly Route[]) => sharesOf(routes, base.config.zone),
     lost: (pattern: Pattern) => lossesOf(cluster.lost.all(), pattern),
     limitsOf: (registrationId: string) => local.workloads.limitsOf(registrationId),

@@ -30,6 +30,11 @@ export interface TryOrderInput {
   readonly activeTo: (registrationId: string) => number
   /** Returns a number in [0, 1). @default Math.random */
   readonly random?: () => number
+  /**
+   * Whether the source may reach an instance. The order is that of those that it may, as if there were no others; few of a large
+   * group are asked about. @default all
+   */
+  readonly isAllowed?: (candidate: Candidate) => boolean
 }
 
 /**
@@ -37,26 +42,30 @@ export interface TryOrderInput {
  * answer.
  */
 export function tryOrder(input: TryOrderInput): Candidate[] {
-  const { candidates, strategy, source, random = Math.random } = input
-  if (candidates.length < 2) return candidates.filter(isReady)
+  const { candidates, strategy, source, random = Math.random, isAllowed = () => true } = input
+  const inOrder = (pool: readonly Candidate[], count: number) => firstOf(pool, count, isAllowed)
   switch (strategy) {
     case 'balanced':
     case 'spread': {
-      const drawn = (pool: readonly Candidate[], count: number) => draw(pool, count, { ...input, random })
-      return ordered(poolsFor(input), random, drawn)
+      const drawn = (pool: readonly Candidate[], count: number) =>
+        draw(pool, count, { activeTo: input.activeTo, random, isAllowed })
+      return ordered(poolsOfAllowed(input), random, drawn)
     }
     case 'first': {
       const ready = sortedBy(candidates.filter(isReady), nameOf)
-      return [...ready.filter(one => one.weight > 0), ...ready.filter(one => one.weight === 0)].slice(0, MAX_ATTEMPTS)
+      return inOrder([...ready.filter(one => one.weight > 0), ...ready.filter(one => one.weight === 0)], MAX_ATTEMPTS)
     }
     case 'sticky': {
       const name = formatAddress(source)
-      const near = (pool: readonly Candidate[], count: number) =>
-        sortedBy(pool, one => distanceOf(name, one)).slice(0, count)
-      return ordered(poolsFor(input), () => fractionOf(name), near)
+      const nearest = (pool: readonly Candidate[], count: number) =>
+        inOrder(
+          sortedBy(pool, one => distanceOf(name, one)),
+          count
+        )
+      return ordered(poolsOfAllowed(input), () => fractionOf(name), nearest)
     }
     case 'exact':
-      return sortedBy(candidates.filter(isReady), nameOf).slice(0, 1)
+      return inOrder(sortedBy(candidates.filter(isReady), nameOf), 1)
   }
 }
 
@@ -68,6 +77,24 @@ export function poolsFor({
 }: Pick<TryOrderInput, 'candidates' | 'strategy' | 'zone'>): Pools {
   const tier = strategy === 'spread' ? (): Tier => 'other' : (one: Candidate): Tier => tierOf(one, zone)
   return poolsOf(candidates, tier, isReady)
+}
+
+// How much a zone hands on depends on the instances that the source may reach, and on no others: where anything is handed on, all are
+// asked about.
+function poolsOfAllowed(input: TryOrderInput): Pools {
+  const pools = poolsFor(input)
+  const { candidates, isAllowed } = input
+  if (isAllowed === undefined || pools.weighted.every(({ isWhole }) => isWhole)) return pools
+  return poolsFor({ ...input, candidates: candidates.filter(isAllowed) })
+}
+
+function firstOf(pool: readonly Candidate[], count: number, isAllowed: (candidate: Candidate) => boolean): Candidate[] {
+  const order: Candidate[] = []
+  for (const candidate of pool) {
+    if (order.length === count) break
+    if (isAllowed(candidate)) order.push(candidate)
+  }
+  return order
 }
 
 function isReady(candidate: Candidate): boolean {

@@ -6,6 +6,8 @@ export interface DrawInput {
   readonly activeTo: (registrationId: string) => number
   /** Returns a number in [0, 1). */
   readonly random: () => number
+  /** Asked about an instance once it is drawn; one that it refuses is as if it were not there. */
+  readonly isAllowed: (instance: Candidate) => boolean
 }
 
 /**
@@ -15,7 +17,7 @@ export interface DrawInput {
 export function draw(
   instances: readonly Candidate[],
   count: number,
-  { activeTo, random }: DrawInput
+  { activeTo, random, isAllowed }: DrawInput
 ): readonly Candidate[] {
   const left = [...instances]
   const order: Candidate[] = []
@@ -27,7 +29,7 @@ export function draw(
     if (first === undefined || second === undefined) break
     const [index, drawn] = isLessBusy(second, first, activeTo) ? [other, second] : [one, first]
     left.splice(index, 1)
-    order.push(drawn)
+    if (isAllowed(drawn)) order.push(drawn)
     total -= shareOf(drawn)
   }
   return order

@@ -2,7 +2,9 @@ import { ZONE_LABEL } from '../../core/index.ts'
 import type { Candidate } from '../deps.ts'
 
 /** How near an instance is: on this host, in the zone of this host, or anywhere else. */
-export type Tier = 'host' | 'zone' | 'other'
+export type Tier = (typeof TIERS)[number]
+
+const TIERS = ['host', 'zone', 'other'] as const
 
 /** Below this share of its weight that serves, a zone hands the missing part of its connections to the others. */
 const FULL_FROM = 0.7
@@ -19,6 +21,8 @@ export interface Pool {
   readonly ready: readonly Candidate[]
   /** The share of its connections that stays here while there is a further pool. */
   readonly stays: number
+  /** All stay, whichever instances of it may be reached. */
+  readonly isWhole: boolean
 }
 
 export interface Pools {
@@ -56,10 +60,11 @@ class Tiers {
   }
 
   pools(): Pool[] {
-    return (['host', 'zone', 'other'] as const).flatMap(tier => {
+    return TIERS.flatMap((tier): Pool[] => {
       const { ready, readyWeight, weight } = this.#tiers[tier]
       if (ready.length === 0) return []
-      return [{ tier, ready, stays: tier === 'zone' ? Math.min(1, readyWeight / weight / FULL_FROM) : 1 }]
+      if (tier !== 'zone') return [{ tier, ready, stays: 1, isWhole: true }]
+      return [{ tier, ready, stays: Math.min(1, readyWeight / weight / FULL_FROM), isWhole: readyWeight === weight }]
     })
   }
 }

@@ -838,11 +838,39 @@ export declare type ListServicesRequest = Message<"warren.api.v1.ListServicesReq
   pattern: string;
 
   /**
-   * Also what lost hosts had, if their loss is remembered.
+   * Also what lost hosts had, if their loss is remembered. Not with page_size.
    *
    * @generated from field: bool lost = 2;
    */
   lost: boolean;
+
+  /**
+   * Only those with all of these labels; an empty value: with the label, whatever its value. At most 32.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Only those of this machine. Empty: of all.
+   *
+   * @generated from field: string machine = 4;
+   */
+  machine: string;
+
+  /**
+   * At most so many in one answer, and never more than 10,000. Zero: all in one. An older agent ignores this and the two before.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the answer before, with the same fields otherwise. Empty: the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
 };
 
 /**
@@ -856,9 +884,25 @@ export declare const ListServicesRequestSchema: GenMessage<ListServicesRequest>;
  */
 export declare type ListServicesResponse = Message<"warren.api.v1.ListServicesResponse"> & {
   /**
+   * Sorted by address and registration id; those of lost hosts follow.
+   *
    * @generated from field: repeated warren.api.v1.Service services = 1;
    */
   services: Service[];
+
+  /**
+   * Empty: there are no more. What is registered or ends between two pages may be in neither.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * With page_size: how many there are in all.
+   *
+   * @generated from field: uint32 total = 3;
+   */
+  total: number;
 };
 
 /**
