@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { buildCommit, commitOf, type Scope } from '../test/harness/index.ts'
+import { catalogueSuite } from './catalogue/suite.ts'
 import { floodsSuite } from './floods/suite.ts'
 import { forwardSuite } from './forward/suite.ts'
 import { idleSuite } from './idle/suite.ts'
@@ -20,7 +21,8 @@ const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => P
   floods: floodsSuite,
   idle: idleSuite,
   registry: registrySuite,
-  start: startSuite
+  start: startSuite,
+  catalogue: catalogueSuite
 }
 
 interface Options {

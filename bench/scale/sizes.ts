@@ -48,7 +48,8 @@ export function gossipSizes(): { readonly headBytes: number; readonly changeByte
     labels: { version: '1.2.3' },
     registeredAtMs: now.wallMs,
     ttlMs: 0,
-    ports: []
+    ports: [],
+    weight: 100
   }
   return {
     changeBytes: sizeOf(step(state, { type: 'local-change', puts: [record], deletes: [] }, now)),

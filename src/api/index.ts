@@ -7,9 +7,8 @@ export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-l
 export {
   adminHandlers,
   type KnownHost,
-  lostServiceViews,
   memberViews,
-  serviceViews,
+  ServiceList,
   spiffeHandlers,
   workloadHandlers
 } from './services/index.ts'

@@ -10,10 +10,18 @@ const PACKED = new WeakMap<object, Message>()
  * field of an empty message. Not for JSON, which needs the fields.
  */
 export function packed(schema: DescMessage, value: object): Message {
-  const found = PACKED.get(value)
-  if (found !== undefined) return found
+  return PACKED.get(value) ?? pack(schema, value, toBinary(schema, create(schema, { ...value })))
+}
+
+/** Encodes a message once for `packed`, and returns its bytes. */
+export function packedBytes(schema: DescMessage, value: Message): Uint8Array {
+  const bytes = toBinary(schema, value)
+  pack(schema, value, bytes)
+  return bytes
+}
+
+function pack(schema: DescMessage, value: object, bytes: Uint8Array): Message {
   const message = create(schema)
-  const bytes = toBinary(schema, create(schema, { ...value }))
   if (bytes.length > 0) {
     const reader = new BinaryReader(bytes)
     const [no, wireType] = reader.tag()

@@ -22,9 +22,9 @@ export interface ConnectOptions extends Omit<AgentClientOptions, 'timeoutMs'>, S
   /** @default 'tcp' */
   readonly protocol?: 'tcp' | undefined
   /**
-   * How one of several matching instances is selected: `balanced` (one of this host, else the less busy), `first` (by
-   * address; the others stand by), `sticky` (the same one for the same source), `exact` (the one of a five-part
-   * address, one attempt).
+   * How one of several matching instances is selected: `balanced` (one of this host, else of its zone; the less busy for its
+   * weight), `spread` (as balanced, wherever they are), `first` (by address; the others stand by), `sticky` (the same one for the
+   * same source), `exact` (the one of a five-part address, one attempt).
    *
    * @default 'balanced'
    */
@@ -54,6 +54,7 @@ export type Strategy = keyof typeof STRATEGIES
 
 const STRATEGIES = {
   balanced: apiPb.Strategy.BALANCED,
+  spread: apiPb.Strategy.SPREAD,
   first: apiPb.Strategy.FIRST,
   sticky: apiPb.Strategy.STICKY,
   exact: apiPb.Strategy.EXACT

@@ -19,13 +19,23 @@ export async function register(address: string, options: RegisterOptions = {}): 
 }
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
-  const { target, whitelist = [], labels = {}, ports = [], wait = 'all', ownerPid = 0, application = '' } = options
+  const {
+    target,
+    whitelist = [],
+    labels = {},
+    ports = [],
+    weight,
+    wait = 'all',
+    ownerPid = 0,
+    application = ''
+  } = options
   const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     ports: [...ports],
+    ...(weight !== undefined && { weight }),
     wait: WAITS[wait],
     ownerPid,
     forUser,

@@ -45,6 +45,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16. @default none */
   readonly ports?: readonly number[] | undefined
+  /** Share of new connections against other instances, 0 (only if no other is left) to 1000. @default 100 */
+  readonly weight?: number | undefined
   /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**

@@ -9,7 +9,9 @@ import {
   ownerAt,
   type RegistryRecord,
   type RegistryState,
-  records
+  recordAt,
+  records,
+  serverCount
 } from '../registry/index.ts'
 
 /** One registration, with what its host says of itself, as the proxy, the policy and explain see it. */
@@ -54,9 +56,7 @@ export class Routing {
    * With the id alone, a hostile host could pass its own registration off as another's.
    */
   exact(registrationId: string, address: Address): Route | undefined {
-    const found = lookup(this.#state, address).find(
-      ({ record }) => record.registrationId === registrationId && sameAddress(record.address, address)
-    )
+    const found = recordAt(this.#state, registrationId, address)
     return found === undefined ? undefined : toRoute(found)
   }
 
@@ -72,6 +72,11 @@ export class Routing {
   /** The agent of a machine that has a live lease. */
   peerOf(machine: string): PeerKey | undefined {
     return ownerAt(this.#state, machine)?.peer
+  }
+
+  /** Number of registrations of all hosts that serve anything. */
+  get servers(): number {
+    return serverCount(this.#state)
   }
 
   countOf(peer: PeerKey): number {

@@ -29,6 +29,8 @@ export interface DeclaredService extends DeclaredItem {
   readonly labels: Readonly<Record<string, string>>
   /** Ports at which clients expect it. */
   readonly ports: readonly number[]
+  /** Share of new connections against other instances. @default 100 */
+  readonly weight?: number | undefined
 }
 
 /** A local listener that leads to a workload, as by `warren forward`. */
@@ -39,7 +41,7 @@ export interface DeclaredForward extends DeclaredItem {
   readonly destination: string
   /** Address of the source: four components. */
   readonly as: string
-  readonly strategy: 'balanced' | 'first' | 'sticky' | 'exact'
+  readonly strategy: 'balanced' | 'spread' | 'first' | 'sticky' | 'exact'
   readonly keepAliveMs: number
   readonly idleMs: number
   readonly oneQuestion: boolean

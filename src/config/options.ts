@@ -61,6 +61,8 @@ export interface AgentConfig {
   readonly resumeWindowMs?: number
   /** Without a confirmation of the policy by a host of an admin for so long, this host serves nothing; 10 s to 24 h. @default no bound */
   readonly policyLeaseMs?: number
+  /** Zone of this host, such as its data centre: the label `zone` of its servers. Servers of the same zone are preferred. @default none */
+  readonly zone?: string
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -161,6 +163,11 @@ export const UP_OPTIONS = Object.freeze({
     help: 'serve nothing after so long without a host of an admin that confirms the policy, 10s to 24h (default: off)',
     read: (text, option) => ({ policyLeaseMs: parseDuration(option, text, MIN_POLICY_LEASE_MS, MAX_POLICY_LEASE_MS) })
   },
+  zone: {
+    takes: 'name',
+    help: 'zone of this host, as a data centre: its servers get it as a label, and its clients prefer servers there (default: none)',
+    read: (text, option) => ({ zone: zoneOf(text, option) })
+  },
   'state-dir': {
     takes: 'dir',
     help: 'directory for keys and certificates',
@@ -222,6 +229,16 @@ export type Oversize = 'drop' | 'capsule'
 function oversizeOf(text: string): Oversize {
   if (text === 'drop' || text === 'capsule') return text
   throw new WarrenError(ErrorCode.InvalidOption, `--oversize must be drop or capsule, not "${text.slice(0, 40)}"`)
+}
+
+/** As long as a label of a DNS name. */
+const ZONE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/
+
+function zoneOf(text: string, option: string): string {
+  if (ZONE.test(text)) return text
+  throw new WarrenError(ErrorCode.InvalidArgument, `${option} "${text.slice(0, 80)}" is no name of a zone`, {
+    hint: 'Use up to 63 letters, digits, ".", "-" and "_", as in --zone eu-west-1a.'
+  })
 }
 
 function lifetime(key: keyof Lifetimes, help: string): UpOption {

@@ -31,6 +31,7 @@ export async function beginService(service: DeclaredService, { workloads, uidOf 
       whitelist: service.allow,
       labels: service.labels,
       ports: service.ports,
+      weight: service.weight,
       ttlMs: 0,
       ownerPid: 0,
       // The server is a program of its own, which the file does not name.

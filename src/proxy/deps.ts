@@ -16,7 +16,7 @@ import type { ReverseDeps } from './reverse/index.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
 export interface Candidate
-  extends Pick<RegistryRecord, 'registrationId' | 'address' | 'health'>,
+  extends Pick<RegistryRecord, 'registrationId' | 'address' | 'health' | 'labels' | 'weight'>,
     Pick<OwnerView, 'peer' | 'machine' | 'dataAddresses' | 'suspect' | 'draining'> {
   /** Registered with this very agent. */
   readonly local: boolean
@@ -132,6 +132,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
   /** Serves one host whose certificate has ended, in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   readonly carrier: CarrierChoice
+  /** Instances whose label `zone` says the same are preferred to others. @default none */
+  readonly zone?: string | undefined
   readonly dataListen: HostPort
   /** Exists, belongs to the agent and is writable for nobody else. */
   readonly runtimeDir: string

@@ -19,6 +19,7 @@ export { Drain } from './host-drain.ts'
 export { dialTarget } from './inbound/index.ts'
 export { collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
+export { proxyOptions } from './options.ts'
 export {
   type AcquiredSource,
   ENDPOINT_DIRECTORIES,
@@ -30,7 +31,10 @@ export {
   type PassedListener,
   type PassedListenRequest,
   type SourceHandle,
-  type Strategy
+  type Strategy,
+  sharesOf,
+  type Tier,
+  tierOf
 } from './outbound/index.ts'
 export { createDataPlane } from './proxy.ts'
 export type { SessionAlarm } from './session-alarms.ts'

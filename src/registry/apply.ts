@@ -82,12 +82,18 @@ export function apply(state: RegistryState, candidate: IncomingState, now: Now):
 /** Replaces the entry held, and everything that is derived from it. */
 export function replace(state: RegistryState, entry: Entry): SetDifference {
   const { owner, ownerKey, sealed, set } = entry
-  const before = state.entries.get(owner)?.set ?? RecordSet.empty
+  const held = state.entries.get(owner)
+  const before = held?.set ?? RecordSet.empty
   const difference = before.difference(set)
   for (const record of difference.removed) state.names.remove(owner, record)
   for (const record of difference.added) state.names.add(owner, record)
   state.totalBytes += set.bytes - before.bytes
-  if (!state.entries.has(owner)) state.membership += 1
+  if (held === undefined) state.membership += 1
+  const { machine } = sealed.head
+  if (held?.sealed.head.machine !== machine) {
+    if (held !== undefined) state.machines.remove(held.sealed.head.machine, owner)
+    state.machines.add(machine, owner)
+  }
   state.entries.set(owner, entry)
   state.digests.set({ owner, ownerKey, epoch: sealed.head.epoch, seq: sealed.head.seq, digest: sealed.digest })
   state.contents.set({ owner, ownerKey, sealed })
@@ -104,6 +110,7 @@ export function drop(state: RegistryState, owner: PeerKey, cause: ChangeCause, s
   for (const record of removed) state.names.remove(owner, record)
   state.totalBytes -= entry.set.bytes
   state.entries.delete(owner)
+  state.machines.remove(entry.sealed.head.machine, owner)
   state.membership += 1
   state.chainTries.delete(owner)
   state.clocks.delete(owner)

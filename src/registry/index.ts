@@ -41,8 +41,10 @@ export {
   ownerAt,
   owners,
   quarantined,
+  recordAt,
   records,
   self,
+  serverCount,
   sizes,
   stateDigest
 } from './view.ts'

@@ -59,6 +59,7 @@ export class RecordSet {
   readonly count: number
   readonly bytes: number
   #root: string | undefined
+  #servers: number | undefined
 
   private constructor(buckets: readonly Bucket[], count: number, bytes: number) {
     this.#buckets = buckets
@@ -70,6 +71,15 @@ export class RecordSet {
   get root(): string {
     this.#root ??= rootOf(this.bucketHashes())
     return this.#root
+  }
+
+  /** Number of records that serve anything. */
+  get servers(): number {
+    if (this.#servers === undefined) {
+      this.#servers = 0
+      for (const { value } of this) if (value.protocols.length > 0) this.#servers += 1
+    }
+    return this.#servers
   }
 
   /** The 256 bucket hashes, 32 bytes each. */

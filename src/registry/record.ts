@@ -1,5 +1,13 @@
 import { hash } from 'node:crypto'
-import { asOwn, ErrorCode, type LimitName, type Protocol, WarrenError } from '../core/index.ts'
+import {
+  asOwn,
+  DEFAULT_WEIGHT,
+  ErrorCode,
+  type LimitName,
+  MAX_WEIGHT,
+  type Protocol,
+  WarrenError
+} from '../core/index.ts'
 import { type Address, addressOfSpiffeId, type Pattern, parsePattern, spiffeIdOf } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
 import type { Limits } from './limits.ts'
@@ -25,6 +33,8 @@ export interface RegistryRecord {
   readonly ttlMs: number
   /** Ports at which clients expect it, the usual one first. */
   readonly ports: readonly number[]
+  /** Share of new connections against other instances, from 0 (only if no other is left) to `MAX_WEIGHT`. */
+  readonly weight: number
 }
 
 /** The statements of a host about a workload of its own; the SPIFFE ID follows from the address. */
@@ -72,7 +82,8 @@ function toWire(record: LocalRecord, scope: RecordScope): registryPb.Record {
     labels: { ...record.labels },
     registeredAtMs: BigInt(Math.trunc(record.registeredAtMs)),
     ttlMs: record.ttlMs,
-    ports: [...record.ports]
+    ports: [...record.ports],
+    ...(record.weight !== DEFAULT_WEIGHT && { weight: record.weight })
   })
 }
 
@@ -126,7 +137,8 @@ export function openRecord(
     labels: Object.freeze(Object.fromEntries(labels)),
     registeredAtMs,
     ttlMs: message.ttlMs,
-    ports: message.ports.length === 0 ? NO_PORTS : Object.freeze(message.ports)
+    ports: message.ports.length === 0 ? NO_PORTS : Object.freeze(message.ports),
+    weight: Math.min(message.weight ?? DEFAULT_WEIGHT, MAX_WEIGHT)
   })
   return { id: value.registrationId, bytes: own, sha256, value }
 }
@@ -175,7 +187,8 @@ const STAND_IN: RegistryRecord = Object.freeze({
   labels: {},
   registeredAtMs: 0,
   ttlMs: 0,
-  ports: []
+  ports: [],
+  weight: DEFAULT_WEIGHT
 })
 
 const HEALTH_TO_WIRE = {

@@ -6,6 +6,7 @@ import { DigestTable } from './digest-table.ts'
 import type { Head, SealedHead } from './head.ts'
 import { checkLeases, DEFAULT_LEASES, type LeaseStep, type Now } from './lease.ts'
 import { type Limits, MAX_COUNTER, resolveLimits } from './limits.ts'
+import { MachineIndex } from './machine-index.ts'
 import type { HighWaterMark, Profile } from './message.ts'
 import { NameIndex } from './name-index.ts'
 import { RateTable } from './rate.ts'
@@ -125,6 +126,7 @@ export interface RegistryState {
   readonly highWaterMarks: Map<PeerKey, HeldHighWaterMark>
   readonly quarantines: LruMap<PeerKey, Quarantine>
   readonly names: NameIndex
+  readonly machines: MachineIndex
   readonly digests: DigestTable
   readonly contents: ContentTable
   readonly contentSyncAbove: number
@@ -195,6 +197,7 @@ export function createRegistry(config: RegistryConfig, now: Now): RegistryState 
     highWaterMarks,
     quarantines: new LruMap(limits.maxOwners),
     names: new NameIndex(),
+    machines: new MachineIndex(),
     digests: new DigestTable(),
     contents: new ContentTable(config.trustDomain),
     contentSyncAbove: config.contentSyncAbove ?? CONTENT_SYNC_ABOVE,

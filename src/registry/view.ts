@@ -1,5 +1,5 @@
 import type { ProtocolVersions } from '../core/index.ts'
-import type { Address, PeerKey } from '../identity/index.ts'
+import { type Address, type PeerKey, sameAddress } from '../identity/index.ts'
 import type { AuditCheckpoint } from './message.ts'
 import { nameOf } from './name-index.ts'
 import type { RegistryRecord } from './record.ts'
@@ -63,10 +63,8 @@ export function owner(state: RegistryState, peer: PeerKey): OwnerView | undefine
 
 /** The live owner that has this machine name. */
 export function ownerAt(state: RegistryState, machine: string): OwnerView | undefined {
-  for (const entry of state.entries.values()) {
-    if (entry.sealed.head.machine === machine) return viewOf(state, entry)
-  }
-  return undefined
+  const [first] = state.machines.at(machine)
+  return first === undefined ? undefined : owner(state, first)
 }
 
 /** Every live record, in no order. Built anew at each call: for one name, `lookup` is cheaper. */
@@ -91,6 +89,15 @@ export function lookup(state: RegistryState, name: Omit<Address, 'machine'>): Li
   return found
 }
 
+/** The live record of an address with this id. Looks at the owners of its machine only. */
+export function recordAt(state: RegistryState, registrationId: string, address: Address): LiveRecord | undefined {
+  for (const peer of state.machines.at(address.machine)) {
+    const found = recordIn(state, peer, registrationId)
+    if (found !== undefined && sameAddress(found.record.address, address)) return found
+  }
+  return undefined
+}
+
 /**
  * The record of a registration id: that of `peer` if given, else our own, else that of the first owner who has one.
  *
@@ -112,6 +119,19 @@ function recordIn(state: RegistryState, peer: PeerKey, registrationId: string): 
   const value = entry?.set.get(registrationId)?.value
   if (entry === undefined || value === undefined || !mayRun(entry, value)) return undefined
   return { record: value, owner: viewOf(state, entry) }
+}
+
+/** Number of live records that serve anything. */
+export function serverCount(state: RegistryState): number {
+  let count = 0
+  for (const entry of state.entries.values()) {
+    count += entry.identity.scopes.length === 0 ? entry.set.servers : recordsOf(state, entry).filter(isServer).length
+  }
+  return count
+}
+
+function isServer({ record }: LiveRecord): boolean {
+  return record.protocols.length > 0
 }
 
 /** The position of our own state: the next restart must outrank it. */

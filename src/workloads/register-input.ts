@@ -1,5 +1,13 @@
 import type { PeerCredentials } from '../attest/index.ts'
-import { ErrorCode, type LimitName, type Protocol, WarrenError } from '../core/index.ts'
+import {
+  DEFAULT_WEIGHT,
+  ErrorCode,
+  type LimitName,
+  MAX_WEIGHT,
+  type Protocol,
+  WarrenError,
+  ZONE_LABEL
+} from '../core/index.ts'
 
 /** The process that calls, as the kernel describes it. */
 export type Registrant = Omit<PeerCredentials, 'pid'>
@@ -35,6 +43,8 @@ export interface RegisterInput {
   readonly labels: Readonly<Record<string, string>>
   /** Ports at which clients expect it, the usual one first. @default none */
   readonly ports?: readonly number[]
+  /** Share of new connections against other instances, 0 to 1000. @default 100 */
+  readonly weight?: number | undefined
   readonly ttlMs: number
   readonly ownerPid: number
   /** The identity is for every process of the user, and not only for the registered one. @default false */
@@ -56,6 +66,7 @@ const MAX_TTL_MS = 24 * 3_600_000
 export function checkSize(input: RegisterInput): void {
   const { whitelist, labels, application, ports = [] } = input
   checkPorts(input)
+  checkWeight(input)
   const pairs = Object.entries(labels)
   const longest = Math.max(0, ...pairs.flat().map(text => text.length))
   const sizes: ReadonlyArray<readonly [size: number, max: number, limit: LimitName]> = [
@@ -81,6 +92,26 @@ function checkPorts({ ports = [], target }: RegisterInput): void {
   throw new WarrenError(ErrorCode.InvalidArgument, fault, {
     hint: 'Declare the ports that clients know, such as 5432 for PostgreSQL.'
   })
+}
+
+function checkWeight({ weight, target }: RegisterInput): void {
+  if (weight === undefined) return
+  if (weight > MAX_WEIGHT) {
+    throw new WarrenError(ErrorCode.InvalidArgument, `a weight of ${weight} is more than ${MAX_WEIGHT}`, {
+      hint: `Choose from 0 to ${MAX_WEIGHT}; without one it is ${DEFAULT_WEIGHT}.`
+    })
+  }
+  if (target === undefined) {
+    throw new WarrenError(ErrorCode.InvalidArgument, 'a registration without a target has no weight', {
+      hint: 'Leave the weight out, or name the server with a target.'
+    })
+  }
+}
+
+/** The same with the label `zone` of its host, if it is a server and says none. */
+export function inZone(input: RegisterInput, zone: string | undefined): RegisterInput {
+  if (zone === undefined || input.target === undefined) return input
+  return { ...input, labels: { [ZONE_LABEL]: zone, ...input.labels } }
 }
 
 function portFault(ports: readonly number[], isServer: boolean): string | undefined {

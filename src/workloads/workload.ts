@@ -1,5 +1,5 @@
 import type { AttestedProcess, LocalUser, ProcessHandle } from '../attest/index.ts'
-import { ErrorCode } from '../core/index.ts'
+import { DEFAULT_WEIGHT, ErrorCode } from '../core/index.ts'
 import type { RegistrationEnd } from '../events/index.ts'
 import { type IdentityDocument, type Pattern, registrationIdOf } from '../identity/index.ts'
 import { limitsOf, type UsageLimits } from '../policy/index.ts'
@@ -75,6 +75,7 @@ export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant,
     whitelist,
     labels: input.labels,
     ports: input.ports ?? [],
+    weight: input.weight ?? DEFAULT_WEIGHT,
     registeredAtMs: document.registeredAtMs,
     ttlMs: ttlOf(input),
     tokenHash

@@ -15,7 +15,7 @@ import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import type { PortServers } from './port-servers.ts'
-import { checkSize, type RegisterInput, type Registrant } from './register-input.ts'
+import { checkSize, inZone, type RegisterInput, type Registrant } from './register-input.ts'
 import { checkRoom, type WorkloadLimits } from './room.ts'
 import { serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
@@ -26,6 +26,8 @@ import { type EndReason, type Workload, workloadOf } from './workload.ts'
 export interface WorkloadsDeps {
   readonly trustDomain: string
   readonly machine: string
+  /** Zone of this host: the label of its servers. @default none */
+  readonly zone?: string | undefined
   readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
@@ -63,12 +65,8 @@ export class Workloads {
     const { log, listenDir } = this.#deps
     clearListenDirectories(listenDir, log)
     const { signal } = this.#stopping
-    detach(
-      log,
-      'workload expiry',
-      loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire()),
-      signal
-    )
+    const expiry = loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire())
+    detach(log, 'workload expiry', expiry, signal)
   }
 
   /** Ends every registration. */
@@ -169,11 +167,11 @@ export class Workloads {
     caller: Registrant,
     { address, process, facts, serverUser }: Claim
   ): { workload: Workload; token: string } {
-    const { trustDomain, machine, tokens, clock, log } = this.#deps
+    const { trustDomain, machine, zone, tokens, clock, log, listenDir, portServers } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
     if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
     this.#deps.grants.forTarget(input.target).require(address, spiffeId, facts)
-    checkSize(input)
+    checkSize(inZone(input, zone))
     checkRoom(this.#table, caller, this.#deps.limits)
     const whitelist = input.whitelist.map(parsePattern)
     const document: IdentityDocument = {
@@ -189,7 +187,6 @@ export class Workloads {
     const unique = uniqueDocument(document, id => this.#table.get(id) !== undefined)
     const { token, tokenHash } = tokens.issue(unique)
     const registrationId = registrationIdOf(unique)
-    const { listenDir, portServers } = this.#deps
     const delivery = deliveryOf(input, {
       caller,
       owner: process,
@@ -198,7 +195,7 @@ export class Workloads {
         portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
     })
     const granted = { address, process, facts, document: unique, tokenHash, delivery, whitelist }
-    const workload = workloadOf(input, caller, granted)
+    const workload = workloadOf(inZone(input, zone), caller, granted)
     try {
       // First, since the registry may refuse it.
       this.#deps.onAdded(workload)

@@ -85,6 +85,7 @@ test('each option of up can be given by its variable, with the same result, and 
     'drain-timeout': ['3s'],
     'resume-window': ['30s'],
     'policy-lease': ['5m'],
+    zone: ['eu-1'],
     'metrics-listen': ['127.0.0.1:9464'],
     audit: ['on'],
     limit: ['proxy_flows=5', 'registrations=6'],

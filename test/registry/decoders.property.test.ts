@@ -44,7 +44,8 @@ test('a record says after its journey exactly what it said before', () => {
     labels: fc.dictionary(fc.stringMatching(/^[a-z]{1,8}$/), fc.string({ maxLength: 20 }), { maxKeys: 8 }),
     registeredAtMs: fc.integer({ min: 0, max: 2 ** 48 }),
     ttlMs: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
-    ports: fc.array(fc.integer({ min: 1, max: 65_535 }), { maxLength: 16 })
+    ports: fc.array(fc.integer({ min: 1, max: 65_535 }), { maxLength: 16 }),
+    weight: fc.integer({ min: 0, max: 1_000 })
   })
   fc.assert(
     fc.property(record, ({ name: word, ...more }) => {

@@ -204,6 +204,7 @@ export function recordOf(machine: string, name: string, more: Partial<LocalRecor
     registeredAtMs: START_MS,
     ttlMs: 0,
     ports: [],
+    weight: 100,
     ...more
   }
 }

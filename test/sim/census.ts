@@ -50,7 +50,9 @@ function checkDerived(host: Host, { state }: RegistryDriver): void {
   const table = new DigestTable()
   let bytes = 0
   let listed = 0
+  let placed = 0
   for (const { owner, ownerKey, sealed, set } of state.entries.values()) {
+    if (state.machines.at(sealed.head.machine).includes(owner)) placed += 1
     const { epoch, seq } = sealed.head
     table.set({ owner, ownerKey, epoch, seq, digest: sealed.digest })
     for (const record of set) {
@@ -66,7 +68,8 @@ function checkDerived(host: Host, { state }: RegistryDriver): void {
   const wrong =
     (!table.hashes().equals(state.digests.hashes()) && 'its digest') ||
     (bytes !== state.totalBytes && 'its count of bytes') ||
-    ((listed !== count || state.names.size !== count) && 'its index of names')
+    ((listed !== count || state.names.size !== count) && 'its index of names') ||
+    ((placed !== state.entries.size || state.machines.size !== placed) && 'its index of machines')
   if (wrong !== false) {
     throw new InvariantBroken('equal digests mean equal state', `${host.machine}: ${wrong} is not that of its state`)
   }

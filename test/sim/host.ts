@@ -188,7 +188,8 @@ export class Host {
       labels,
       registeredAtMs: this.wallMs,
       ttlMs: 0,
-      ports: []
+      ports: [],
+      weight: 100
     })
   }
 

@@ -4,12 +4,11 @@ import {
   explainHere,
   type KnownHost,
   type LocalServer,
-  lostServiceViews,
   memberViews,
+  ServiceList,
   serveAdminApi,
   serveSpiffeApi,
   serveWorkloadApi,
-  serviceViews,
   type WorkloadHandlers,
   workloadHandlers
 } from '../../api/index.ts'
@@ -81,8 +80,9 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
   const { joins, renewal, rotation, authorities, rootRotation } = ca
   const { workloads } = local
   const [{ trustDomain, machine }, { state }] = [membership, registry]
+  const changed = () => registry.changed()
   const suspectedSince = (peer: PeerKey) => failures.suspectedSinceMs(peer)
-  const [startedAtMs, version] = [hostClock.wallMs(), packageVersion()]
+  const [startedAtMs, version, zone] = [hostClock.wallMs(), packageVersion(), base.config.zone]
   return {
     workload: workloadHandlers({
       workloads,
@@ -95,9 +95,15 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       log: base.log,
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
-      services: pattern => serviceViews(routing, { suspectedSince, problemOf: problemOf(local) }, pattern),
-      lostServices: pattern => lostServiceViews(lost.all(), pattern),
-      changed: () => registry.changed(),
+      services: new ServiceList({
+        routing,
+        suspectedSince,
+        problemOf: problemOf(local),
+        zone,
+        lost: () => lost.all(),
+        changed
+      }),
+      changed,
       status: () => ({
         version,
         trustDomain: membership.trustDomain,
@@ -107,7 +113,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         members: owners(state).length,
         connected: mesh.connected().length,
         registrations: workloads.count,
-        services: routing.matching().filter(route => route.protocols.length > 0).length,
+        services: routing.servers,
         policyVersion: policy.version,
         policySetVersion: policy.sets.ownSetVersion,
         policyLost: policy.isLost,

@@ -10,7 +10,7 @@ import {
   withoutMapping
 } from '../../core/index.ts'
 import { serveJoin, serveRenewal, toPem } from '../../identity/index.ts'
-import { createDataPlane, type DataPlane, type ProxyDeps } from '../../proxy/index.ts'
+import { createDataPlane, type DataPlane, type ProxyDeps, proxyOptions } from '../../proxy/index.ts'
 import type { renewalPb } from '../../wire/index.ts'
 import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
@@ -108,12 +108,8 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       if (found === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'no other member reaches it')
       return mesh.machineOf(found) ?? found
     },
-    carrier: config.carrier,
-    oversize: config.oversize,
-    resumeWindowMs: config.resumeWindowMs ?? 0,
+    ...proxyOptions(config),
     silentHosts: silentHostsOf(cluster, clock),
-    dataListen: config.dataListen,
-    runtimeDir: config.runtimeDir,
     log,
     metrics,
     events,

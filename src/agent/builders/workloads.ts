@@ -44,6 +44,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     grants,
     listenDir,
     runtimeDir: config.runtimeDir,
+    zone: config.zone,
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),
     portServers: new PortServers({ ask: portLookup(), log, clock }),

@@ -28,7 +28,7 @@ import {
   spiffeIdOf
 } from '../../identity/index.ts'
 import { grantingEntry } from '../../policy/index.ts'
-import type { DataPlane } from '../../proxy/index.ts'
+import { type DataPlane, sharesOf } from '../../proxy/index.ts'
 import { clockDifferences, owners, type RegistryState } from '../../registry/index.ts'
 import { type Grants, gatewayOf, type HealthService, serverOf, type Workloads } from '../../workloads/index.ts'
 
@@ -37,6 +37,7 @@ export interface ExplainParts {
   readonly base: {
     readonly membership: { readonly machine: string; readonly trustDomain: string }
     readonly clock: Clock
+    readonly config: { readonly zone?: string | undefined }
     readonly history: Pick<EventHistory, 'recent'>
   }
   readonly cluster: {
@@ -100,7 +101,8 @@ function depsOf(parts: ExplainParts): ExplainDeps {
       const { expiry } = ca.renewal
       return expiry === undefined ? undefined : { ok: false, text: `this host has no valid certificate: ${expiry}` }
     },
-    known: () => routing.matching(),
+    known: pattern => routing.matching(pattern),
+    sharesOf: routes => sharesOf(routes, base.config.zone),
     hosts: () => owners(state),
     lost: () => lost.all(),
     // Of its own services this host also knows why they ended.

@@ -1,5 +1,6 @@
 export { adminHandlers } from './admin.ts'
 export type { KnownHost } from './policy.ts'
+export { ServiceList } from './service-list.ts'
 export { spiffeHandlers } from './spiffe.ts'
-export { lostServiceViews, memberViews, serviceViews } from './views.ts'
+export { memberViews } from './views.ts'
 export { workloadHandlers } from './workload.ts'

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Ask, HostObservation, Inquiries, Route, Told } from '../../cluster/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
-import { matches, parsePattern } from '../../identity/index.ts'
+import { formatAddress, matches, parsePattern } from '../../identity/index.ts'
 import { type AdminKey, ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
 import { type adminPb, create, questionPb } from '../../wire/index.ts'
@@ -11,7 +11,7 @@ import type { AdminHandlers } from '../handlers.ts'
 import { type AuditQuestionDeps, auditFor, requireRole } from './audit-question.ts'
 import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
 import { waitMs } from './receipts.ts'
-import { serviceView } from './views.ts'
+import { serviceView } from './service-list.ts'
 
 export interface ObservationHandlersDeps extends PolicyCodeDeps, Pick<AuditQuestionDeps, 'audit'> {
   readonly inquiries: Pick<Inquiries, 'observations'>
@@ -110,7 +110,15 @@ function servicesFor(
     .registered()
     .filter(({ local, address }) => local && (pattern === undefined || matches(pattern, address)))
   return {
-    services: own.map(route => serviceView(route, { suspectedSince: () => undefined, problemOf })),
+    services: own.map(route => ({
+      ...serviceView(formatAddress(route.address), route, {
+        suspectedSince: () => undefined,
+        problemOf,
+        zone: undefined
+      }),
+      // How near it is, is for who asks to say.
+      tier: ''
+    })),
     total: own.length
   }
 }

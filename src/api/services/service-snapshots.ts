@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { LruMap } from '../../core/index.ts'
 import type { Pattern } from '../../identity/index.ts'
-import { apiPb, create, toBinary } from '../../wire/index.ts'
-import type { ServiceFields } from './workload.ts'
+import { apiPb, create } from '../../wire/index.ts'
+import { packedBytes } from '../packed.ts'
 
 /** The services that match a pattern, at one moment. Never changed. */
 export interface ServiceSnapshot {
@@ -24,11 +24,11 @@ const MAX_PATTERNS = 16
  * the agent's time.
  */
 export class ServiceSnapshots {
-  readonly #services: (pattern: Pattern | undefined) => ServiceFields[]
+  readonly #services: (pattern: Pattern | undefined) => apiPb.Service[]
   readonly #freshMs: number
   readonly #snapshots = new LruMap<string, ServiceSnapshot>(MAX_PATTERNS)
 
-  constructor(services: (pattern: Pattern | undefined) => ServiceFields[], freshMs: number) {
+  constructor(services: (pattern: Pattern | undefined) => apiPb.Service[], freshMs: number) {
     this.#services = services
     this.#freshMs = freshMs
   }
@@ -47,7 +47,7 @@ export class ServiceSnapshots {
 
   make(pattern: Pattern | undefined, change: Promise<void>, nowMs: number): ServiceSnapshot {
     const message = create(apiPb.WatchServicesResponseSchema, { services: this.#services(pattern) })
-    const key = createHash('sha256').update(toBinary(apiPb.WatchServicesResponseSchema, message)).digest('base64')
+    const key = hash('sha256', packedBytes(apiPb.WatchServicesResponseSchema, message), 'base64')
     const snapshot = { message, key, change, madeMs: nowMs }
     this.#snapshots.set(keyOf(pattern), snapshot)
     return snapshot

@@ -1,73 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { LostHost, Route, Routing } from '../../cluster/index.ts'
-import type { Clock, Protocol } from '../../core/index.ts'
-import { formatAddress, matches, type Pattern, type PeerKey } from '../../identity/index.ts'
+import type { LostHost } from '../../cluster/index.ts'
+import type { Clock } from '../../core/index.ts'
+import { formatAddress, type PeerKey } from '../../identity/index.ts'
 import { type OwnerView, owners, type RegistryState } from '../../registry/index.ts'
-import { type adminPb, apiPb } from '../../wire/index.ts'
-import type { ServiceFields } from './workload.ts'
-
-/** Wall time since which a host is suspected. */
-export type SuspectedSince = (peer: PeerKey) => number | undefined
-
-export interface ServiceFacts {
-  readonly suspectedSince: SuspectedSince
-  /** Why a registration of this host does not serve. */
-  readonly problemOf: (registrationId: string) => string | undefined
-}
-
-/** The registrations that match a pattern, clients among them, sorted by address; all without a pattern. */
-export function serviceViews(routing: Routing, facts: ServiceFacts, pattern: Pattern | undefined): ServiceFields[] {
-  return routing
-    .matching(pattern)
-    .map(route => serviceView(route, facts))
-    .sort((a, b) => compare(a.address, b.address) || compare(a.registrationId, b.registrationId))
-}
-
-/** One registration, for the API. */
-export function serviceView(route: Route, { suspectedSince, problemOf }: ServiceFacts): ServiceFields {
-  return {
-    address: formatAddress(route.address),
-    spiffeId: route.spiffeId,
-    registrationId: route.registrationId,
-    protocols: route.protocols.map(toProtocol),
-    health: route.draining ? 'draining' : route.health,
-    labels: { ...route.labels },
-    ports: [...route.ports],
-    registeredAtMs: BigInt(route.registeredAtMs),
-    machine: route.machine,
-    local: route.local,
-    suspect: route.suspect,
-    suspectSinceMs: BigInt((route.suspect ? suspectedSince(route.peer) : undefined) ?? 0),
-    problem: (route.local ? problemOf(route.registrationId) : undefined) ?? '',
-    lostSinceMs: 0n,
-    lostReason: ''
-  }
-}
-
-/** What lost hosts served that matches a pattern, newest loss first; all without a pattern. */
-export function lostServiceViews(lost: readonly LostHost[], pattern: Pattern | undefined): ServiceFields[] {
-  return lost.flatMap(({ sinceMs, reason, last, served }) =>
-    served
-      .filter(({ address }) => pattern === undefined || matches(pattern, address))
-      .map(record => ({
-        address: formatAddress(record.address),
-        spiffeId: record.spiffeId,
-        registrationId: record.registrationId,
-        protocols: record.protocols.map(toProtocol),
-        health: record.health,
-        labels: { ...record.labels },
-        ports: [...record.ports],
-        registeredAtMs: BigInt(record.registeredAtMs),
-        machine: last.machine,
-        local: false,
-        suspect: false,
-        suspectSinceMs: 0n,
-        problem: '',
-        lostSinceMs: BigInt(sinceMs),
-        lostReason: reason
-      }))
-  )
-}
+import type { adminPb } from '../../wire/index.ts'
+import type { SuspectedSince } from './service-list.ts'
 
 /** The members whose lease is valid here, this host first. */
 export function memberViews(
@@ -117,10 +54,6 @@ function announcedBy(owner: OwnerView) {
     protocols: owner.protocolVersions.map(({ name, min, max }) => ({ name, min, max })),
     auditCheckpoint: owner.audit === undefined ? '' : `${owner.audit.seq}:${owner.audit.sha256}`
   }
-}
-
-function toProtocol(protocol: Protocol): apiPb.Protocol {
-  return protocol === 'udp' ? apiPb.Protocol.UDP : apiPb.Protocol.TCP
 }
 
 function compare(a: string, b: string): number {

@@ -2,17 +2,16 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { LocalUser } from '../../attest/index.ts'
 import type { Replication, WaitMode } from '../../cluster/index.ts'
 import { ErrorCode, type Logger, type Protocol, raceAbort, sleep, systemClock, WarrenError } from '../../core/index.ts'
-import { formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
+import { type Address, formatAddress, type Pattern, parsePattern } from '../../identity/index.ts'
 import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
 import { inspected, inspection } from './inspect.ts'
+import { listedServices, optionalPattern } from './list-services.ts'
 import { type ListenDeps, listenForCaller } from './listen.ts'
+import type { ServiceList } from './service-list.ts'
 import { ServiceSnapshots } from './service-snapshots.ts'
-
-/** A registration as the local API shows it to everybody. */
-export type ServiceFields = Omit<apiPb.Service, '$typeName' | '$unknown'>
 
 export interface WorkloadHandlersDeps {
   readonly workloads: Workloads
@@ -35,9 +34,7 @@ export interface WorkloadHandlersDeps {
   readonly log: Logger
   readonly connectionEnd: (user: LocalUser, flowId: string) => ConnectionEnd
   readonly resetConnection: (user: LocalUser, flowId: string) => void
-  readonly services: (pattern: Pattern | undefined) => ServiceFields[]
-  /** What hosts served that are lost. */
-  readonly lostServices: (pattern: Pattern | undefined) => ServiceFields[]
+  readonly services: ServiceList
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
   readonly status: () => Parameters<typeof statusShape>[0]
@@ -65,7 +62,9 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     connectionEnd,
     resetConnection
   } = deps
-  const snapshots = new ServiceSnapshots(services, WATCH_PAUSE_MS)
+  const kept = new WeakMap<Address, apiPb.Service>()
+  const all = (pattern: Pattern | undefined) => services.messages({ pattern, labels: {}, machine: '' }, kept)
+  const snapshots = new ServiceSnapshots(all, WATCH_PAUSE_MS)
   return {
     async register(request, caller, signal) {
       await ready(signal)
@@ -155,12 +154,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       return {}
     },
 
-    listServices: async (request, { share }) => ({
-      services: share.timed(() => {
-        const pattern = optionalPattern(request.pattern)
-        return [...services(pattern), ...(request.lost ? deps.lostServices(pattern) : [])]
-      })
-    }),
+    listServices: async (request, { share }) => share.timed(() => listedServices(services, request)),
 
     async *watchServices(request, { share }, signal) {
       const pattern = optionalPattern(request.pattern)
@@ -198,10 +192,6 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
   }
 }
 
-function optionalPattern(text: string): Pattern | undefined {
-  return text === '' ? undefined : parsePattern(text)
-}
-
 function waitMode(wait: apiPb.Wait): WaitMode {
   switch (wait) {
     case apiPb.Wait.LOCAL:
@@ -221,6 +211,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     whitelist: request.whitelist,
     labels: request.labels,
     ports: request.ports,
+    weight: request.weight,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,
@@ -234,6 +225,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
 const STRATEGIES: Readonly<Record<apiPb.Strategy, Strategy>> = {
   [apiPb.Strategy.UNSPECIFIED]: 'balanced',
   [apiPb.Strategy.BALANCED]: 'balanced',
+  [apiPb.Strategy.SPREAD]: 'spread',
   [apiPb.Strategy.FIRST]: 'first',
   [apiPb.Strategy.STICKY]: 'sticky',
   [apiPb.Strategy.EXACT]: 'exact'

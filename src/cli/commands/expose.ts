@@ -8,7 +8,7 @@ import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, parseLabels, parsePorts, portOption } from '../options/index.ts'
+import { collect, parseLabels, parsePorts, portOption, weightOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
@@ -21,6 +21,7 @@ interface ExposeOptions extends UsageLimitOptions {
   readonly allow?: string[]
   readonly label?: string[]
   readonly port?: string[]
+  readonly weight?: number
   readonly serverUser?: string
   readonly proxyProtocol?: true
   readonly gateway?: true
@@ -52,6 +53,7 @@ export function addExpose(program: Command): void {
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
+    .addOption(weightOption())
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
     .addOption(noHealthCheckOption())
@@ -66,6 +68,7 @@ export function addExpose(program: Command): void {
       whitelist: options.allow ?? [],
       labels: parseLabels(options.label ?? []),
       ports: parsePorts(options.port ?? []),
+      weight: options.weight,
       healthCheck: options.healthCheck ?? 'auto',
       ...usageLimitFields(options),
       application: 'warren expose',

@@ -11,7 +11,8 @@ import {
   parseWait,
   portOption,
   replicationText,
-  waitOption
+  waitOption,
+  weightOption
 } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
@@ -25,6 +26,7 @@ interface RegisterOptions extends UsageLimitOptions {
   readonly allow?: string[]
   readonly label?: string[]
   readonly port?: string[]
+  readonly weight?: number
   readonly ttl?: string
   readonly pid?: string
   readonly forUser?: true
@@ -51,6 +53,7 @@ export function addRegister(program: Command): void {
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
+    .addOption(weightOption())
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
     .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
@@ -80,6 +83,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
     ports: parsePorts(options.port ?? []),
+    ...(options.weight !== undefined && { weight: options.weight }),
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),

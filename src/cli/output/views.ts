@@ -1,4 +1,4 @@
-import { ANNOUNCED_PROTOCOLS, formatVersions } from '../../core/index.ts'
+import { ANNOUNCED_PROTOCOLS, DEFAULT_WEIGHT, formatVersions, ZONE_LABEL } from '../../core/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import { byColumns } from './by-column.ts'
 import { limitsColumn } from './limits-column.ts'
@@ -65,11 +65,24 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
         return suspect ? `${health}, host ${suspicion(suspectSinceMs, nowMs)}` : health + why
       }
     },
+    ...weightColumns(services),
     { title: 'WHERE', value: service => (service.local ? 'this host' : service.machine) },
     { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs) },
     { title: 'ID', value: service => service.registrationId.slice(0, 12) }
   ]
   return table(columns, services)
+}
+
+/** The columns of what decides between instances, where an operator has set any of it. */
+function weightColumns(services: readonly ServiceView[]): Column<ServiceView>[] {
+  const isWeighted = services.some(({ weight = DEFAULT_WEIGHT }) => weight !== DEFAULT_WEIGHT)
+  const hasZones = services.some(({ labels }) => labels[ZONE_LABEL] !== undefined)
+  const weight = ({ protocols, weight }: ServiceView): string =>
+    protocols.length === 0 || weight === undefined ? '-' : String(weight)
+  return [
+    ...(isWeighted ? [{ title: 'WEIGHT', value: weight, align: 'right' } as const] : []),
+    ...(hasZones ? [{ title: 'ZONE', value: ({ labels }: ServiceView) => labels[ZONE_LABEL] ?? '-' }] : [])
+  ]
 }
 
 export function memberTable(members: readonly MemberView[], nowMs: number): string {

@@ -1,4 +1,5 @@
-import { matches, parsePattern } from '../../identity/index.ts'
+import { parsePattern } from '../../identity/index.ts'
+import { choiceStep } from './choice.ts'
 import { instanceSteps } from './instance.ts'
 import { missingSteps } from './missing.ts'
 import { findSource } from './source.ts'
@@ -24,7 +25,7 @@ export async function explain(deps: ExplainDeps, request: ExplainRequest, signal
   const pattern = parsePattern(text)
   const { address: source, steps: sourceSteps } = await findSource(deps, request)
   const steps: ExplainStep[] = [...excludedStep(deps), ...sourceSteps]
-  const serving = deps.known().filter(known => known.protocols.length > 0 && matches(pattern, known.address))
+  const serving = deps.known(pattern).filter(({ protocols }) => protocols.length > 0)
   const before = verdictOf(steps)
   if (serving.length === 0) {
     steps.push(...(await missingSteps(deps, text, pattern, signal)))
@@ -36,6 +37,8 @@ export async function explain(deps: ExplainDeps, request: ExplainRequest, signal
     steps.push(...instance)
     verdicts.push(verdictOf(instance))
   }
+  // How others share out their connections, they know.
+  if (source?.machine === deps.machine) steps.push(...choiceStep(deps, source, serving, request.protocol))
   const works = before === 'works' && verdicts.includes('works')
   const undecided = !works && before !== 'fails' && verdicts.some(verdict => verdict !== 'fails')
   return { works, undecided, steps }

@@ -1,7 +1,6 @@
 import {
   type Address,
   formatAddress,
-  matches,
   namesOf,
   type Pattern,
   parseLocalName,
@@ -24,7 +23,7 @@ export interface FoundSource {
 export async function findSource(deps: ExplainDeps, request: ExplainRequest): Promise<FoundSource> {
   const { source: text, uid, isForOthers = false } = request
   const pattern = parsePattern(text)
-  const found = deps.known().filter(known => matches(pattern, known.address))
+  const found = deps.known(pattern)
   const chosen = found.find(({ local }) => local) ?? found[0]
   const address = chosen?.address ?? literal(pattern, deps.machine)
   if (address === undefined) {

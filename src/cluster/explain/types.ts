@@ -5,9 +5,10 @@ import type { ClockDifference, OwnerView } from '../../registry/index.ts'
 import type { EndedService } from '../ended-services.ts'
 import type { LostHost } from '../lost-hosts.ts'
 import type { Route } from '../routing.ts'
+import type { RouteShare } from './choice.ts'
 
 export interface ExplainStep {
-  /** "source", "identity", "destination", "host", "clock", "server", "policy", "path" or "certificate". */
+  /** "source", "identity", "destination", "host", "clock", "server", "policy", "path", "certificate" or "choice". */
   readonly subject: string
   readonly ok: boolean
   /** This host cannot say it: another one may. Never with `ok`. */
@@ -48,7 +49,10 @@ export interface ExplainDeps {
   readonly machine: string
   /** Why this host takes part in nothing: it is evicted, or its certificate has ended. */
   readonly excluded: () => Found | undefined
-  readonly known: () => readonly Route[]
+  /** The registrations of all hosts that match; all without a pattern. */
+  readonly known: (pattern?: Pattern) => readonly Route[]
+  /** How new connections of this host are shared out between instances, all of which the policy allows. */
+  readonly sharesOf: (routes: readonly Route[]) => readonly RouteShare[]
   /** The members, this host among them. */
   readonly hosts: () => readonly OwnerView[]
   readonly lost: () => readonly LostHost[]

@@ -95,7 +95,8 @@ function serviceOf(
     maxRate: config['max-rate'] ?? 0,
     allow: config.allow ?? [],
     labels: config.labels ?? {},
-    ports: config.ports ?? []
+    ports: config.ports ?? [],
+    weight: config.weight
   }
 }
 

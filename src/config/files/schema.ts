@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ErrorCode, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
+import { ErrorCode, MAX_WEIGHT, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
 import { parseLocalName, parsePattern } from '../../identity/index.ts'
 import { parseEndpoint } from '../../listeners/index.ts'
 import { HEALTH_CHECKS, isHealthCheck } from '../../wire/index.ts'
@@ -112,6 +112,9 @@ export const serviceSchema = z.strictObject({
     .refine(ports => new Set(ports).size === ports.length, 'a port is declared twice')
     .optional()
     .meta({ description: 'ports at which clients expect it, the usual one first: warren dns listens there' }),
+  weight: z.int().min(0).max(MAX_WEIGHT).optional().meta({
+    description: 'share of new connections against other instances; 0: only if no other is left (default: 100)'
+  }),
   'proxy-protocol': z
     .boolean()
     .optional()
@@ -144,7 +147,7 @@ export const forwardSchema = z.strictObject({
   as: address('address of the source: SCOPE.GROUP.NAME.RESOURCE'),
   user: user('the user whose entries count, and who may use a unix socket; required in a file of root').optional(),
   udp: z.boolean().optional().meta({ description: 'datagrams, with one flow for each local sender' }),
-  strategy: z.enum(['balanced', 'first', 'sticky', 'exact']).optional(),
+  strategy: z.enum(['balanced', 'spread', 'first', 'sticky', 'exact']).optional(),
   keepalive: time(
     'time until a silent TCP client is asked whether it is still there (default: 60s)',
     KEEPALIVE_MS

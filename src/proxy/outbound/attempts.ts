@@ -8,20 +8,27 @@ const MAX_NAMED = 5
 const MAX_CLAUSE = 120
 const FAILING = 'On its host `warren services` says why it does not serve; `warren explain` says each check.'
 
+/** An instance that was tried. */
+export interface Failed {
+  readonly candidate: Candidate
+  readonly error: WarrenError
+}
+
 /** Results of the instances of one connection, for the error if none accepts it. */
 export class Attempts {
   readonly #considered: readonly Candidate[]
   readonly #problemOf: (registrationId: string) => string | undefined
-  readonly #failed: Array<{ readonly candidate: Candidate; readonly error: WarrenError }> = []
+  readonly #failed: readonly Failed[]
 
-  /** `problemOf` says why a registration of this host fails. */
-  constructor(considered: readonly Candidate[], problemOf: (registrationId: string) => string | undefined) {
+  /** `considered` has all that the source may reach; `problemOf` says why a registration of this host fails. */
+  constructor(
+    considered: readonly Candidate[],
+    failed: readonly Failed[],
+    problemOf: (registrationId: string) => string | undefined
+  ) {
     this.#considered = considered
+    this.#failed = failed
     this.#problemOf = problemOf
-  }
-
-  failed(candidate: Candidate, error: WarrenError): void {
-    this.#failed.push({ candidate, error })
   }
 
   /** Returns the most useful error, with all instances that were tried or skipped. */

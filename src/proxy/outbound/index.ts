@@ -13,4 +13,6 @@ export {
 export { Outbound } from './outbound.ts'
 export { Passages, type PassedListener, type PassedListenRequest } from './passages.ts'
 export { Resumer } from './resumer.ts'
+export { type InstanceShare, sharesOf } from './shares.ts'
 export { openError, SourceFlows } from './source-flows.ts'
+export { type Tier, tierOf } from './tiers.ts'

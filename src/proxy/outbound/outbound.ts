@@ -8,7 +8,7 @@ import type { Admission } from '../inbound/index.ts'
 import { discardEnd, type FlowEnd } from '../relay/index.ts'
 import type { ClientSession, SessionPool } from '../session/index.ts'
 import { ATTEMPT_TIMEOUT_MS, ATTEMPTS_TIMEOUT_MS, MIN_ATTEMPT_MS } from '../timing.ts'
-import { Attempts } from './attempts.ts'
+import { Attempts, type Failed } from './attempts.ts'
 import { requireFits, type Strategy, tryOrder } from './balance.ts'
 import { OutlierTracker } from './outlier-tracker.ts'
 import type { Resumer } from './resumer.ts'
@@ -118,13 +118,8 @@ export class Outbound {
     attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
     discard: (result: T) => void = () => {}
   ): Promise<{ readonly candidate: Candidate; readonly result: T }> {
-    const { order, allowed, decided } = this.#allowed(flow, request)
-    // Most flows need none.
-    let failures: Attempts | undefined
-    const attempts = (): Attempts => {
-      failures ??= new Attempts(allowed, id => this.#deps.local.problemOf?.(id))
-      return failures
-    }
+    const { order, decided, allowed } = this.#order(flow, request)
+    const failed: Failed[] = []
     const { monotonicMs } = this.#deps.clock
     const untilMs = monotonicMs() + ATTEMPTS_TIMEOUT_MS
     const share = (): number => Math.max(MIN_ATTEMPT_MS, Math.min(ATTEMPT_TIMEOUT_MS, untilMs - monotonicMs()))
@@ -160,35 +155,40 @@ export class Outbound {
           reason: error.reason,
           code: error.code
         })
-        attempts().failed(candidate, error)
+        failed.push({ candidate, error })
       }
     }
-    throw attempts().error()
+    const considered = allowed()
+    const last = failed.at(-1)?.candidate
+    if (last !== undefined) this.#setDestination(flow, last)
+    throw new Attempts(considered, failed, id => this.#deps.local.problemOf?.(id)).error()
   }
 
   /**
    * Instances that the policy of this host lets the source reach, in the order in which to try them. `decided` is the one
-   * that was evaluated last, whose rule the flow has.
+   * that was evaluated last, whose rule the flow has; `allowed` returns all that the source may reach.
    */
-  #allowed(
+  #order(
     flow: Flow,
     { destination, protocol, strategy, preferred }: OpenRequest
   ): {
     readonly order: readonly Candidate[]
-    readonly allowed: Candidate[]
     readonly decided: Candidate | undefined
+    readonly allowed: () => Candidate[]
   } {
     requireFits(strategy, destination)
-    const all = this.#deps.directory.candidates(destination, protocol)
-    if (all.length === 0) {
+    const candidates = this.#deps.directory.candidates(destination, protocol)
+    if (candidates.length === 0) {
       throw new WarrenError(
         ErrorCode.DestinationNotFound,
         `nothing that serves ${protocol} matches ${destination.text}`
       )
     }
     let denial: unknown
-    const allowed = all.filter(candidate => {
+    let decided: Candidate | undefined
+    const isAllowed = (candidate: Candidate): boolean => {
       this.#setDestination(flow, candidate)
+      decided = candidate
       try {
         this.#admission.authorize(flow)
         return true
@@ -196,17 +196,15 @@ export class Outbound {
         denial ??= err
         return false
       }
-    })
-    if (allowed.length === 0) throw denial
-    const order = tryOrder({
-      candidates: allowed,
-      strategy,
-      source: flow.source,
-      activeTo: id => this.#flows.activeTo(id)
-    })
+    }
+    const { zone } = this.#deps
+    const activeTo = (id: string): number => this.#flows.activeTo(id)
+    const order = tryOrder({ candidates, strategy, source: flow.source, zone, activeTo, isAllowed })
+    const allowed = (): Candidate[] => candidates.filter(isAllowed)
+    if (order.length === 0 && allowed().length === 0) throw denial
     const first = order.find(one => one.registrationId === preferred)
     const preferring = first === undefined || order.length < 2 ? order : [first, ...order.filter(one => one !== first)]
-    return { order: this.#outliers.last(preferring), allowed, decided: all.at(-1) }
+    return { order: this.#outliers.last(preferring), decided, allowed }
   }
 
   #setDestination(flow: Flow, candidate: Candidate): void {

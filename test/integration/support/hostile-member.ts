@@ -159,7 +159,8 @@ export class HostileMember {
       labels,
       registeredAtMs: Date.now(),
       ttlMs: 0,
-      ports: []
+      ports: [],
+      weight: 100
     }
   }
 

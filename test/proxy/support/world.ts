@@ -56,6 +56,8 @@ export interface Registration {
   readonly machine: string
   readonly target: Target | undefined
   health: Candidate['health']
+  labels: Candidate['labels']
+  weight: number
   /** Whether hosts other than its own know it. */
   announced: boolean
 }
@@ -180,6 +182,8 @@ export class Host {
       machine: this.machine,
       target,
       health: 'passing',
+      labels: {},
+      weight: 100,
       announced: true
     }
     this.world.registrations.set(registration.id, registration)
@@ -281,6 +285,8 @@ export class Host {
       peer: host?.node.peer ?? ('' as PeerKey),
       dataAddresses: host?.dataAddresses ?? [],
       health: registration.health,
+      labels: registration.labels,
+      weight: registration.weight,
       local: registration.machine === this.machine,
       suspect: this.world.suspects.has(registration.machine),
       draining: this.world.draining.has(registration.machine)

@@ -48,6 +48,7 @@ export interface AgentListener {
 const PROTOCOLS = { tcp: apiPb.Protocol.TCP, udp: apiPb.Protocol.UDP } as const
 const STRATEGIES = {
   balanced: apiPb.Strategy.BALANCED,
+  spread: apiPb.Strategy.SPREAD,
   first: apiPb.Strategy.FIRST,
   sticky: apiPb.Strategy.STICKY,
   exact: apiPb.Strategy.EXACT

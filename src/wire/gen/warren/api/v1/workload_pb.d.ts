@@ -112,6 +112,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: repeated uint32 ports = 14;
    */
   ports: number[];
+
+  /**
+   * Share of new connections, against other instances of what a source asks for: from 0 (only if no other is left) to 1000.
+   * Unset: 100. An older agent ignores it.
+   *
+   * @generated from field: optional uint32 weight = 15;
+   */
+  weight?: number | undefined;
 };
 
 /**
@@ -830,11 +838,39 @@ export declare type ListServicesRequest = Message<"warren.api.v1.ListServicesReq
   pattern: string;
 
   /**
-   * Also what lost hosts had, if their loss is remembered.
+   * Also what lost hosts had, if their loss is remembered. Not with page_size.
    *
    * @generated from field: bool lost = 2;
    */
   lost: boolean;
+
+  /**
+   * Only those with all of these labels; an empty value: with the label, whatever its value. At most 32.
+   *
+   * @generated from field: map<string, string> labels = 3;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Only those of this machine. Empty: of all.
+   *
+   * @generated from field: string machine = 4;
+   */
+  machine: string;
+
+  /**
+   * At most so many in one answer, and never more than 10,000. Zero: all in one. An older agent ignores this and the two before.
+   *
+   * @generated from field: uint32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the answer before, with the same fields otherwise. Empty: the first page.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
 };
 
 /**
@@ -848,9 +884,25 @@ export declare const ListServicesRequestSchema: GenMessage<ListServicesRequest>;
  */
 export declare type ListServicesResponse = Message<"warren.api.v1.ListServicesResponse"> & {
   /**
+   * Sorted by address and registration id; those of lost hosts follow.
+   *
    * @generated from field: repeated warren.api.v1.Service services = 1;
    */
   services: Service[];
+
+  /**
+   * Empty: there are no more. What is registered or ends between two pages may be in neither.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * With page_size: how many there are in all.
+   *
+   * @generated from field: uint32 total = 3;
+   */
+  total: number;
 };
 
 /**
@@ -981,6 +1033,20 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
    * @generated from field: repeated uint32 ports = 15;
    */
   ports: number[];
+
+  /**
+   * Share of new connections, from 0 to 1000. Unset: not known.
+   *
+   * @generated from field: optional uint32 weight = 16;
+   */
+  weight?: number | undefined;
+
+  /**
+   * How near it is to this host: "host", "zone" or "other". Empty: not known.
+   *
+   * @generated from field: string tier = 17;
+   */
+  tier: string;
 };
 
 /**
@@ -1674,7 +1740,8 @@ export enum Strategy {
   UNSPECIFIED = 0,
 
   /**
-   * One of this host; else the less busy of two drawn at random. Others follow if it fails.
+   * One of this host, else of its zone, else another; among those the less busy of two drawn at random by their weights. Others
+   * follow if it fails.
    *
    * @generated from enum value: STRATEGY_BALANCED = 1;
    */
@@ -1688,7 +1755,7 @@ export enum Strategy {
   FIRST = 2,
 
   /**
-   * The same one for the same source address as long as it serves; one of this host if there is any.
+   * The same one for the same source address as long as it serves; one of this host, else of its zone, if there is any.
    *
    * @generated from enum value: STRATEGY_STICKY = 3;
    */
@@ -1700,6 +1767,13 @@ export enum Strategy {
    * @generated from enum value: STRATEGY_EXACT = 4;
    */
   EXACT = 4,
+
+  /**
+   * As BALANCED, by their weights alone, wherever they are. An older agent answers INTERNAL.
+   *
+   * @generated from enum value: STRATEGY_SPREAD = 5;
+   */
+  SPREAD = 5,
 }
 
 /**

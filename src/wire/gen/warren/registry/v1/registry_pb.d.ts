@@ -321,6 +321,14 @@ export declare type Record = Message<"warren.registry.v1.Record"> & {
    * @generated from field: repeated uint32 ports = 9;
    */
   ports: number[];
+
+  /**
+   * Share of new connections, against the other instances that a source may choose from. Absent: 100. At most 1,000; more counts
+   * as that. Zero: only if no other is left. An older program gives each instance the same share.
+   *
+   * @generated from field: optional uint32 weight = 10;
+   */
+  weight?: number | undefined;
 };
 
 /**
