@@ -2,8 +2,9 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
-import { adminTable, adminView, printable } from '../output/index.ts'
+import { type AdminView, adminTable, adminView, printable } from '../output/index.ts'
 
 interface AddOptions {
   readonly role: string
@@ -21,34 +22,41 @@ Who founded the trust domain is the first owner, named founder. To make a second
   a$ warren admin add bob --role admin --scope dev --key b.pub
 From then on, warren allow, deny, entry, revoke and policy work on b, within the scope dev.`
 
+const ADMINS: List<{ readonly admins: readonly AdminView[]; readonly olderMembers: readonly string[] }> = {
+  load: async (agent, options) => {
+    const { admins, olderMembers } = await agent.admin.listAdmins({}, options)
+    return { admins: admins.map(adminView), olderMembers }
+  },
+  text: ({ admins }) => adminTable(admins, Date.now()),
+  notes: ({ admins, olderMembers }) => [
+    ...admins.flatMap(({ name, withoutEffect }) =>
+      withoutEffect === 0
+        ? []
+        : [
+            `statements of ${printable(name)} without effect: ${withoutEffect}; they are outside of its scopes, or taken back by another`
+          ]
+    ),
+    ...admins.flatMap(({ name, awaited }) =>
+      awaited
+        ? [
+            `ALARM: the version of ${printable(name)} that still counts is not known here yet; only its denials count until it is`
+          ]
+        : []
+    ),
+    ...(olderMembers.length > 0 && admins.length > 1
+      ? [`ALARM: ${olderMembers.map(printable).join(', ')} enforce the founder's statements only: upgrade them`]
+      : [])
+  ]
+}
+
 export function addAdmin(program: Command): void {
   const admin = program
     .command('admin')
     .description('who may change the policy, and by which keys')
     .addHelpText('after', AFTER)
-  admin
-    .command('list')
-    .description('list the admins, the oldest first')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { admins: found, olderMembers } = await agent.admin.listAdmins({})
-      const admins = found.map(adminView)
-      show({ admins, olderMembers }, () => adminTable(admins, Date.now()))
-      for (const { name, withoutEffect } of admins) {
-        if (withoutEffect > 0)
-          say(
-            `statements of ${printable(name)} without effect: ${withoutEffect}; they are outside of its scopes, or taken back by another`
-          )
-      }
-      for (const { name, awaited } of admins) {
-        if (awaited)
-          say(
-            `ALARM: the version of ${printable(name)} that still counts is not known here yet; only its denials count until it is`
-          )
-      }
-      if (olderMembers.length > 0 && admins.length > 1)
-        say(`ALARM: ${olderMembers.map(printable).join(', ')} enforce the founder's statements only: upgrade them`)
-    })
+  asList(admin.command('list').description('list the admins, the oldest first')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), ADMINS, options)
+  )
   admin
     .command('key')
     .description('print the public key by which an owner can make this host an admin; makes the key if there is none')
