@@ -8,6 +8,8 @@ import { jsonLine, print, printable, terminalColumns, terminalRows } from './out
 import { endingSignals, inWords } from './signals.ts'
 
 const EVERY_MS = 2_000
+/** From the end of a stream to the next one. */
+const RETRY_MS = 500
 /** For the heading, the empty line below it, and the line of the cursor. */
 const OTHER_LINES = 3
 /** Rows of a terminal that does not say how many it has. */
@@ -54,7 +56,8 @@ async function followed<T>(
     } catch (err) {
       if (!isAway(err)) throw err
     }
-    signal.throwIfAborted()
+    // One that ends at once must not occupy the agent.
+    await sleep(RETRY_MS, signal)
   }
 }
 
