@@ -8,6 +8,7 @@ import { forwardSuite } from './forward/suite.ts'
 import { idleSuite } from './idle/suite.ts'
 import { registrySuite } from './registry/suite.ts'
 import { markdown, type Report } from './report.ts'
+import { scrapeSuite } from './scrape/suite.ts'
 import { startSuite } from './start/suite.ts'
 import type { SuiteOptions } from './suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
@@ -20,6 +21,7 @@ const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => P
   forward: forwardSuite,
   floods: floodsSuite,
   idle: idleSuite,
+  scrape: scrapeSuite,
   registry: registrySuite,
   start: startSuite,
   catalogue: catalogueSuite

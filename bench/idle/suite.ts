@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { AgentClient, register } from '../../src/client/index.ts'
 import { localCall, type Scope, startPair, type TestAgent } from '../../test/harness/index.ts'
 import { Load } from '../load.ts'
 import { describeMachine, loadNow, type Report } from '../report.ts'
@@ -8,6 +7,7 @@ import type { Better } from '../statistics.ts'
 import type { SuiteOptions } from '../suite.ts'
 import { cpuMs } from '../usage.ts'
 import { withScope } from '../with-scope.ts'
+import { pathsBetween } from './paths.ts'
 
 const FLOWS = 10_000
 /** Flows of as many workloads on each side, since one may have 8,192 flows. */
@@ -49,7 +49,7 @@ export async function idleSuite(scope: Scope, { rounds, say }: SuiteOptions): Pr
 
 async function oneRound(scope: Scope, load: Load, target: string): Promise<Figures> {
   const [near, far] = await startPair(scope, { args: ['--log-level', 'warn'] })
-  const paths = await waysBetween(scope, near, far, target)
+  const paths = await pathsBetween(scope, near, far, { target, workloads: WORKLOADS })
   // The parts that only the first connections create.
   for (const path of paths) await load.run('connect', path, 100, 10)
   await pause(REST_MS)
@@ -74,25 +74,6 @@ async function oneRound(scope: Scope, load: Load, target: string): Promise<Figur
     (1_000 * FLOWS) / openedMs
   ]
   return new Map(MEASURES.map(([name], at) => [name, values[at] ?? Number.NaN]))
-}
-
-async function waysBetween(scope: Scope, near: TestAgent, far: TestAgent, target: string): Promise<string[]> {
-  await near.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
-  await far.follows(near)
-  const [here, there] = [near, far].map(agent => new AgentClient({ runtimeDir: agent.runtimeDir })) as [
-    AgentClient,
-    AgentClient
-  ]
-  scope.defer(() => Promise.all([here.close(), there.close()]))
-  const paths: string[] = []
-  for (let at = 0; at < WORKLOADS; at += 1) {
-    const destination = `bench.target.server${at}.default`
-    await register(destination, { client: there, target: { unix: target } })
-    const { token } = await register(`bench.load.client${at}.default`, { client: here })
-    await near.knows(destination)
-    paths.push((await here.workload.connect({ token, destination })).path)
-  }
-  return paths
 }
 
 async function answerTimes(agent: TestAgent): Promise<number[]> {

@@ -12,6 +12,8 @@ export interface WaitOptions {
   /** The option of `noWaitOption`: false fails at once where no agent answers. */
   readonly wait: boolean
   readonly signal: AbortSignal
+  /** What a person can do instead of waiting. @default '--no-wait fails instead' */
+  readonly instead?: string
 }
 
 /** `--no-wait`, for a command that runs until it is ended; `when` is a condition, for the help. */
@@ -41,7 +43,7 @@ export class AwaitedAgent {
    * failure, and with the reason of the signal.
    */
   async call<T>(call: (client: AgentClient) => Promise<T>): Promise<T> {
-    const { wait, signal } = this.#options
+    const { wait, signal, instead = '--no-wait fails instead' } = this.#options
     const { say } = this.#context
     let told = ''
     let denied = 0
@@ -56,7 +58,7 @@ export class AwaitedAgent {
         denied = isDenied ? denied + 1 : 0
         if (!wait || !(isAway(err) || (isDenied && denied <= MAX_DENIED_AFTER_WAITING))) throw err
         const why = isDenied ? told : reasonOf(err)
-        if (told !== why) say(`waiting for the agent: ${why} (--no-wait fails instead)`)
+        if (told !== why) say(`waiting for the agent: ${why} (${instead})`)
         told = why
         await sleep(retryMs, signal)
         this.#look()
@@ -78,6 +80,7 @@ function reasonOf(err: unknown): string {
   return code === ErrorCode.AgentNotRunning && hint !== undefined ? `${reason}; ${hint.replace(/\.$/, '')}` : reason
 }
 
-function isAway(err: unknown): boolean {
+/** Whether `err` says that no agent answers, or that the one that does is not ready: it may be again. */
+export function isAway(err: unknown): boolean {
   return WarrenError.is(err, ErrorCode.AgentNotRunning) || WarrenError.is(err, ErrorCode.NotReady)
 }

@@ -1,13 +1,16 @@
 import type { Command } from 'commander'
 import type { AgentClient } from '../client/index.ts'
 import { SigningClient } from './keys/index.ts'
-import { print, printJson, say } from './output/index.ts'
+import { type ColorChoice, print, printJson, say, wantLayout } from './output/index.ts'
 
 /** The options that every command takes, before or after its name. */
 export interface GlobalOptions {
   readonly json?: true
   readonly quiet?: true
   readonly runtimeDir?: string
+  readonly color?: ColorChoice
+  /** Of lists only. */
+  readonly wide?: true
 }
 
 /** The client, the options and the output of a command. */
@@ -23,7 +26,10 @@ export interface Context {
 }
 
 export function contextOf(command: Command): Context {
-  const { json = false, quiet = false, runtimeDir } = command.optsWithGlobals<GlobalOptions>()
+  const { json = false, quiet = false, runtimeDir, color, wide } = command.optsWithGlobals<GlobalOptions>()
+  // Other tables are not cut: who cannot ask for all of it would never see the rest.
+  const fits = command.options.some(({ long }) => long === '--wide')
+  wantLayout({ color, fits: fits && wide !== true, wide })
   const tell = quiet ? () => {} : say
   return {
     json,

@@ -1,8 +1,9 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { packageVersion } from '../core/index.ts'
 import { COMMAND_GROUPS } from './commands/index.ts'
 import { addUp } from './commands/up.ts'
 import { refuseEmptyValues } from './options/index.ts'
+import { COLOR_CHOICES } from './output/index.ts'
 
 const AFTER = `
 Addresses are SCOPE.GROUP.NAME.RESOURCE[.MACHINE], as in dev.web.nginx.default; in a pattern each part may be * or {a,b}.
@@ -31,6 +32,12 @@ export function buildProgram(first?: string): Command {
     )
     .option('--json', 'print data as JSON')
     .option('-q, --quiet', 'print only errors on standard error')
+    .addOption(
+      new Option(
+        '--color <when>',
+        'colours in tables: auto is in a terminal, unless NO_COLOR is set (default: auto)'
+      ).choices(COLOR_CHOICES)
+    )
     .addHelpText('after', AFTER)
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({ outputError: () => {} })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { silentLogger, systemClock } from '../../src/core/index.ts'
+import { METRICS, type MetricName, silentLogger, systemClock } from '../../src/core/index.ts'
 import { PromMetrics } from '../../src/metrics/index.ts'
 
 function sampled(samples: Awaited<ReturnType<PromMetrics['samples']>>, name: string, labels: object): number {
@@ -44,4 +44,35 @@ test('a label that nobody defined makes no series of its own', async () => {
   const samples = await metrics.samples()
   assert.equal(samples.length, before)
   assert.equal(sampled(samples, 'warren_flows_ended_total', { direction: 'local', reason: 'other' }), 1)
+})
+
+test('no metric has a label without a bound: whatever is counted, its series are those that its table defines', async () => {
+  const metrics = new PromMetrics(silentLogger, systemClock)
+  const before = await metrics.samples()
+  const names = Object.keys(METRICS) as MetricName[]
+  for (const name of names) {
+    const { kind, labels } = METRICS[name]
+    for (let at = 0; at < 200; at += 1) {
+      // What a peer or a workload could choose: an address, a path, the text of an error.
+      const chosen = Object.fromEntries(Object.keys(labels).map(label => [label, `dev.web.n${at}.default/${label}`]))
+      if (kind === 'counter') metrics.count(name as 'warren_flows_ended_total', chosen as never)
+      else if (kind === 'gauge') metrics.set(name as 'warren_flows', chosen as never, at)
+      else metrics.observe(name as 'warren_replication_seconds', chosen as never, at)
+    }
+  }
+  const after = await metrics.samples()
+  const text = await metrics.text()
+  assert.doesNotMatch(text, /dev\.web/)
+  for (const name of names) {
+    const definition = METRICS[name]
+    const values: ReadonlyArray<readonly string[]> = Object.values(definition.labels)
+    const series = values.reduce((product, list) => product * list.length, 1)
+    const isOf = (sample: string): boolean => sample.replace(/_(bucket|sum|count)$/, '') === name
+    const found = after.filter(sample => (definition.kind === 'histogram' ? isOf(sample.name) : sample.name === name))
+    // A histogram has a line for each bucket, that without an end, the sum and the count; one `other` stands for all that is not defined.
+    const most = definition.kind === 'histogram' ? (series + 1) * (definition.buckets.length + 3) : series
+    assert.ok(found.length > 0 && found.length <= most, `${name} has ${found.length} lines of at most ${most}`)
+  }
+  const plain = (all: typeof after): number => all.filter(({ name }) => !/_(bucket|sum|count)$/.test(name)).length
+  assert.equal(plain(after), plain(before), 'series that were not there at the start')
 })

@@ -148,6 +148,9 @@ test('every command whose argument or option is an address, a machine or a path 
   walk(program)
   // A new name of a value must be one of these, or in the table of src/cli/completion/candidates.ts.
   const free = [
+    'when',
+    'order',
+    'group',
     'drop|capsule',
     'on|off',
     'level',

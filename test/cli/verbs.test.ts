@@ -67,6 +67,7 @@ test('a watch prints the whole list again after each change, until it is ended',
   const change = Promise.withResolvers<void>()
   const { runtimeDir } = await fakeApi(t, {
     workload: {
+      listServices: async () => ({ services: [] }),
       watchServices: async function* (_request, _caller, signal) {
         yield { services: [] }
         await change.promise
@@ -80,21 +81,7 @@ test('a watch prints the whole list again after each change, until it is ended',
   change.resolve()
   await program.says(/^\{"services":\[\{"address":"dev\.web\.nginx\.default\.m1".*\}\]\}\n/m)
   program.signal('SIGTERM')
-  assert.equal((await program.outcome()).signal, 'SIGTERM')
-})
-
-test('a watch ends with an error when the agent goes away', async t => {
-  const { run } = await fakeApi(t, {
-    workload: {
-      watchServices: async function* () {
-        yield { services: [] }
-        throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
-      }
-    }
-  })
-  const { code, stderr } = await run('services', '--watch')
-  assert.equal(code, 1)
-  assert.match(stderr, /NOT_READY: the agent is stopping/)
+  assert.equal((await program.outcome()).code, 0)
 })
 
 test('status tells the role, the policy and the certificate', async t => {
@@ -168,8 +155,8 @@ test('members and flows are tables', async t => {
       })
     }
   })
-  assert.match((await run('members')).stdout, /^m2 +gone +unknown +0 +0 +ended +- +10\.0\.0\.2:7461 +12D3$/m)
-  assert.match((await run('members')).stdout, /^m3 +suspect for 2h /m)
+  assert.match((await run('members')).stdout, /^m2 +gone +unknown +0 +0 +ended +- +10\.0\.0\.2:7461$/m)
+  assert.match((await run('members', '--wide')).stdout, /^m3 +suspect for 2h .* 12D4$/m)
   assert.match((await run('flows')).stdout, /^inbound +a +b +tcp +1\.5 kB +0 B +- +- +r1$/m)
   assert.deepEqual(JSON.parse((await run('flows', '--json')).stdout).flows[0].bytesIn, 1_500)
 })

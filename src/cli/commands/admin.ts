@@ -3,8 +3,9 @@ import { type Command, Option } from 'commander'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { openKey } from '../keys/index.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
-import { adminTable, adminView, printable } from '../output/index.ts'
+import { type AdminView, adminTable, adminView, printable } from '../output/index.ts'
 
 interface AddOptions {
   readonly role: string
@@ -26,34 +27,41 @@ const AFTER_KEY = `
 With --use, the private key stays with the person who runs the commands, in ssh-agent for example: each command shows what it signs.
 The agent of this host then changes nothing without such a command.`
 
+const ADMINS: List<{ readonly admins: readonly AdminView[]; readonly olderMembers: readonly string[] }> = {
+  load: async (agent, options) => {
+    const { admins, olderMembers } = await agent.admin.listAdmins({}, options)
+    return { admins: admins.map(adminView), olderMembers }
+  },
+  text: ({ admins }) => adminTable(admins, Date.now()),
+  notes: ({ admins, olderMembers }) => [
+    ...admins.flatMap(({ name, withoutEffect }) =>
+      withoutEffect === 0
+        ? []
+        : [
+            `statements of ${printable(name)} without effect: ${withoutEffect}; they are outside of its scopes, or taken back by another`
+          ]
+    ),
+    ...admins.flatMap(({ name, awaited }) =>
+      awaited
+        ? [
+            `ALARM: the version of ${printable(name)} that still counts is not known here yet; only its denials count until it is`
+          ]
+        : []
+    ),
+    ...(olderMembers.length > 0 && admins.length > 1
+      ? [`ALARM: ${olderMembers.map(printable).join(', ')} enforce the founder's statements only: upgrade them`]
+      : [])
+  ]
+}
+
 export function addAdmin(program: Command): void {
   const admin = program
     .command('admin')
     .description('who may change the policy, and by which keys')
     .addHelpText('after', AFTER)
-  admin
-    .command('list')
-    .description('list the admins, the oldest first')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { admins: found, olderMembers } = await agent.admin.listAdmins({})
-      const admins = found.map(adminView)
-      show({ admins, olderMembers }, () => adminTable(admins, Date.now()))
-      for (const { name, withoutEffect } of admins) {
-        if (withoutEffect > 0)
-          say(
-            `statements of ${printable(name)} without effect: ${withoutEffect}; they are outside of its scopes, or taken back by another`
-          )
-      }
-      for (const { name, awaited } of admins) {
-        if (awaited)
-          say(
-            `ALARM: the version of ${printable(name)} that still counts is not known here yet; only its denials count until it is`
-          )
-      }
-      if (olderMembers.length > 0 && admins.length > 1)
-        say(`ALARM: ${olderMembers.map(printable).join(', ')} enforce the founder's statements only: upgrade them`)
-    })
+  asList(admin.command('list').description('list the admins, the oldest first')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), ADMINS, options)
+  )
   admin
     .command('key')
     .description('print the public key by which an owner can make this host an admin; makes the key if there is none')

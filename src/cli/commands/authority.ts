@@ -1,19 +1,22 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
-import { authorityTable, authorityView, formatWhen } from '../output/index.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
+import { type AuthorityView, authorityTable, authorityView, formatWhen } from '../output/index.ts'
 import { addJoinTrusts } from './join-trusts.ts'
+
+const AUTHORITIES: List<{ readonly authorities: readonly AuthorityView[] }> = {
+  load: async (agent, options) => ({
+    authorities: (await agent.admin.listAuthorities({}, options)).authorities.map(authorityView)
+  }),
+  text: ({ authorities }) => authorityTable(authorities, Date.now())
+}
 
 export function addAuthority(program: Command): void {
   const authority = program.command('authority').description('hosts that admit others and renew their certificates')
   addJoinTrusts(authority)
-  authority
-    .command('list')
-    .description('list the authorities, with the end of the certificate that each one reports')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const authorities = (await agent.admin.listAuthorities({})).authorities.map(authorityView)
-      show({ authorities }, () => authorityTable(authorities, Date.now()))
-    })
+  asList(
+    authority.command('list').description('list the authorities, with the end of the certificate that each one reports')
+  ).action(async (options: ListOptions, command: Command) => await showList(contextOf(command), AUTHORITIES, options))
   authority
     .command('add')
     .description('make a member an authority; needs the root key on this host')

@@ -1,9 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
 import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { addUsageLimits, type UsageLimitOptions } from '../options/usage-limits.ts'
-import { entryTable, entryView, printable } from '../output/index.ts'
+import { type EntryView, entryTable, entryView, printable } from '../output/index.ts'
 
 // The uid that Linux shows for a user that a namespace does not map: /proc/sys/kernel/overflowuid, unless it was changed.
 const OVERFLOW_ID = 65_534
@@ -21,6 +22,19 @@ interface EntryOptions extends UsageLimitOptions, WaitOptions {
   readonly gateway?: string[]
   readonly reason?: string
   readonly owner?: string
+}
+
+const ENTRIES: List<{ readonly version: bigint; readonly strict: boolean; readonly entries: readonly EntryView[] }> = {
+  load: async (agent, options) => {
+    const { entries, strict, version } = await agent.admin.getPolicy({}, options)
+    return { version, strict, entries: entries.map(entryView) }
+  },
+  text: ({ entries }) => entryTable(entries),
+  notes: ({ strict }) => [
+    strict
+      ? 'strict: only these entries grant an address'
+      : 'root and the user of the agent may register any address of their host'
+  ]
 }
 
 export function addEntry(program: Command): void {
@@ -65,20 +79,9 @@ export function addEntry(program: Command): void {
       }
     }
   )
-  entry
-    .command('list')
-    .description('list the entries')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { entries: found, strict, version } = await agent.admin.getPolicy({})
-      const entries = found.map(entryView)
-      show({ version, strict, entries }, () => entryTable(entries))
-      say(
-        strict
-          ? 'strict: only these entries grant an address'
-          : 'root and the user of the agent may register any address of their host'
-      )
-    })
+  asList(entry.command('list').description('list the entries')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), ENTRIES, options)
+  )
   const remove = entry
     .command('remove')
     .description('remove one entry; registrations that only this entry granted end')

@@ -36,6 +36,7 @@ import { addServices } from './services.ts'
 import { addStatus } from './status.ts'
 import { addSvid } from './svid.ts'
 import { addToken } from './token.ts'
+import { addTop } from './top.ts'
 import { addUp } from './up.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
@@ -48,6 +49,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addAdmit,
       addStatus,
       addMembers,
+      addTop,
       addMetrics,
       addEvents,
       addAudit,

@@ -3,8 +3,9 @@ import type { Command } from 'commander'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
 import type { adminPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
-import { joinTrustTable, joinTrustView } from '../output/index.ts'
+import { type JoinTrustView, joinTrustTable, joinTrustView } from '../output/index.ts'
 
 const MAX_FILE_BYTES = 65_536
 
@@ -22,6 +23,13 @@ interface OidcOptions extends TermOptions {
   readonly jwks: string
   readonly require?: string[]
   readonly scopeFrom?: string
+}
+
+const TRUSTS: List<{ readonly trusts: readonly JoinTrustView[] }> = {
+  load: async (agent, options) => ({
+    trusts: (await agent.admin.listJoinTrusts({}, options)).trusts.map(joinTrustView)
+  }),
+  text: ({ trusts }) => joinTrustTable(trusts, Date.now())
 }
 
 /** The commands of `warren authority` for ways to join without a token. */
@@ -59,14 +67,9 @@ export function addJoinTrusts(authority: Command): void {
       const request = { issuer, audience, ...keys, nameFrom, require, scopeFrom, terms: termsOf(options) }
       shown(command, (await agent.admin.trustOidc(request)).trust)
     })
-  authority
-    .command('trusts')
-    .description('list the CAs and issuers whose certificates and tokens admit hosts here')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const trusts = (await agent.admin.listJoinTrusts({})).trusts.map(joinTrustView)
-      show({ trusts }, () => joinTrustTable(trusts, Date.now()))
-    })
+  asList(
+    authority.command('trusts').description('list the CAs and issuers whose certificates and tokens admit hosts here')
+  ).action(async (options: ListOptions, command: Command) => await showList(contextOf(command), TRUSTS, options))
   authority
     .command('distrust')
     .description('trust a CA or an issuer no more for joins; hosts that joined by it stay')

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { adminPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { formatDuration, type RuleView, ruleView, table } from '../output/index.ts'
 
 interface UnusedRule {
@@ -12,17 +13,30 @@ interface UnusedRule {
 }
 
 export function addPolicyUnused(policy: Command): void {
-  policy
-    .command('unused')
-    .description('list rules that match no registration, or decided about no connection of this host')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { rules, sinceMs } = await agent.admin.listRuleUse({})
-      const unused = rules.flatMap(unusedRule)
-      show({ sinceMs, rules: unused }, () => (unused.length === 0 ? '' : unusedTable(unused)))
-      const time = formatDuration(Math.max(0, Date.now() - Number(sinceMs)))
-      say(`${unused.length} of ${rules.length} rules; this host has counted for ${time}; other hosts were not asked`)
-    })
+  asList(
+    policy
+      .command('unused')
+      .description('list rules that match no registration, or decided about no connection of this host')
+  ).action(async (options: ListOptions, command: Command) => await showList(contextOf(command), UNUSED, options))
+}
+
+interface Unused {
+  readonly sinceMs: bigint
+  /** Number of rules, those in use among them. */
+  readonly total: number
+  readonly rules: readonly UnusedRule[]
+}
+
+const UNUSED: List<Unused> = {
+  load: async (agent, options) => {
+    const { rules, sinceMs } = await agent.admin.listRuleUse({}, options)
+    return { sinceMs, total: rules.length, rules: rules.flatMap(unusedRule) }
+  },
+  text: ({ rules }) => (rules.length === 0 ? '' : unusedTable(rules)),
+  notes: ({ sinceMs, total, rules }) => {
+    const time = formatDuration(Math.max(0, Date.now() - Number(sinceMs)))
+    return [`${rules.length} of ${total} rules; this host has counted for ${time}; other hosts were not asked`]
+  }
 }
 
 function unusedRule({ rule, sources, destinations, lastUsedAtMs }: adminPb.RuleUse): UnusedRule[] {

@@ -1,13 +1,18 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import {
+  type EntryView,
   entryTable,
   entryView,
+  type InvariantView,
   invariantTable,
   invariantView,
   LOST_POLICY,
+  type RevocationView,
+  type RuleView,
   revocationTable,
   revocationView,
   ruleTable,
@@ -20,35 +25,51 @@ import { addPolicySuggest } from './policy-suggest.ts'
 import { addPolicyTest } from './policy-test.ts'
 import { addPolicyUnused } from './policy-unused.ts'
 
+interface PolicyView {
+  readonly version: bigint
+  readonly issuedAtMs: bigint
+  readonly admin: boolean
+  readonly adminName: string
+  readonly lost: boolean
+  readonly rules: readonly RuleView[]
+  readonly strict: boolean
+  readonly entries: readonly EntryView[]
+  readonly revocations: readonly RevocationView[]
+  readonly invariants: readonly InvariantView[]
+}
+
+const POLICY: List<PolicyView> = {
+  load: async (agent, options) => {
+    const { version, issuedAtMs, admin, adminName, strict, lost, ...found } = await agent.admin.getPolicy({}, options)
+    const rules = found.rules.map(ruleView)
+    const entries = found.entries.map(entryView)
+    const revocations = found.revocations.map(revocationView)
+    const invariants = found.invariants.map(invariantView)
+    return { version, issuedAtMs, admin, adminName, lost, rules, strict, entries, revocations, invariants }
+  },
+  text: ({ rules, entries, revocations, invariants }) => {
+    const now = Date.now()
+    const more = [
+      ...(entries.length === 0 ? [] : [entryTable(entries)]),
+      ...(revocations.length === 0 ? [] : [revocationTable(revocations, now)]),
+      ...(invariants.length === 0 ? [] : [invariantTable(invariants)])
+    ]
+    return [ruleTable(rules, now), ...more].join('\n\n')
+  },
+  notes: ({ version, admin, adminName, strict, lost, rules }) => {
+    if (lost) return [`ALARM: ${LOST_POLICY}`]
+    const here = whoSets(admin, adminName)
+    const which =
+      rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`
+    return [...(strict ? ['strict: only an entry grants an address'] : []), which]
+  }
+}
+
 export function addPolicy(program: Command): void {
   const policy = program.command('policy').description('show, test and change the policy, also as a file')
-  policy
-    .command('show')
-    .description('list the rules, entries, revocations and invariants')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { version, issuedAtMs, admin, adminName, strict, lost, ...found } = await agent.admin.getPolicy({})
-      const rules = found.rules.map(ruleView)
-      const entries = found.entries.map(entryView)
-      const revocations = found.revocations.map(revocationView)
-      const invariants = found.invariants.map(invariantView)
-      show({ version, issuedAtMs, admin, adminName, lost, rules, strict, entries, revocations, invariants }, () => {
-        const now = Date.now()
-        const more = [
-          ...(entries.length === 0 ? [] : [entryTable(entries)]),
-          ...(revocations.length === 0 ? [] : [revocationTable(revocations, now)]),
-          ...(invariants.length === 0 ? [] : [invariantTable(invariants)])
-        ]
-        return [ruleTable(rules, now), ...more].join('\n\n')
-      })
-      if (lost) {
-        say(`ALARM: ${LOST_POLICY}`)
-        return
-      }
-      if (strict) say('strict: only an entry grants an address')
-      const here = whoSets(admin, adminName)
-      say(rules.length === 0 ? `no rules: only whitelists allow connections; ${here}` : `version ${version}; ${here}`)
-    })
+  asList(policy.command('show').description('list the rules, entries, revocations and invariants')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), POLICY, options)
+  )
   const remove = policy
     .command('remove')
     .description('remove one rule')

@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { askTerminal, PASSPHRASE_HELP, PASSPHRASE_OPTION, readPassphrase } from '../options/index.ts'
-import { rootTable, rootView } from '../output/index.ts'
+import { type RootView, rootTable, rootView } from '../output/index.ts'
 import { STDOUT } from '../output/stdout.ts'
 
 interface RootOptions {
@@ -60,15 +61,15 @@ Joins and all other work continue without the key. The agent may run. Copies in 
   addRotate(root)
 }
 
+const ROOTS: List<RootView> = {
+  load: async (agent, options) => rootView((await agent.admin.getRoot({}, options)).status),
+  text: view => rootTable(view, Date.now())
+}
+
 function addRotate(root: Command): void {
-  root
-    .command('status')
-    .description('show the trusted roots, and the progress of a rotation')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const view = rootView((await agent.admin.getRoot({})).status)
-      show(view, () => rootTable(view, Date.now()))
-    })
+  asList(root.command('status').description('show the trusted roots, and the progress of a rotation')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), ROOTS, options)
+  )
   root
     .command('rotate')
     .description('replace the root: first trust both, then with --finish only the new one')

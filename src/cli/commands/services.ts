@@ -1,17 +1,18 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { AgentClient, CallOptions } from '../../client/index.ts'
 import type { apiPb } from '../../wire/index.ts'
 import { type Context, contextOf } from '../context.ts'
+import { type List, type ListOptions, showList, watchOption, wideOption } from '../lists.ts'
 import { collect } from '../options/index.ts'
 import { requireMesh } from '../options/receipts.ts'
-import { print, printJsonLine, type ServiceView, serviceTable, serviceView } from '../output/index.ts'
+import { type ServiceView, serviceTable, serviceView } from '../output/index.ts'
 import { showMeshServices } from './services-mesh.ts'
 
 const AFTER = `
 Every host knows the registrations of all. With --mesh each host is asked for its own as it sees them now; owners also learn what keeps
 one from serving. This works on the hosts of owners and observers. Exit code 3 if a host has not answered.`
 
-interface ServicesOptions {
-  readonly watch?: true
+interface ServicesOptions extends ListOptions {
   readonly all?: true
   readonly label?: string[]
   readonly machine?: string
@@ -20,6 +21,8 @@ interface ServicesOptions {
   readonly mesh?: true
   readonly timeout?: string
 }
+
+type Services = List<{ readonly services: readonly ServiceView[] }>
 
 /** As many as one answer of the agent should have: it does nothing else meanwhile. */
 const PAGE = 5_000
@@ -34,10 +37,9 @@ export function addServices(program: Command): void {
     .option('--machine <name>', 'only those of this host')
     .addOption(new Option('--limit <number>', 'the first so many, by address').argParser(parseLimit).conflicts('all'))
     .addOption(new Option('--after <end>', 'continue after what --limit has shown last').conflicts(['all', 'watch']))
-    .addOption(
-      new Option('--watch', 'continue: print the whole list again after every change').conflicts(['all', 'limit'])
-    )
     .option('--all', 'also those of hosts that were lost in the last day')
+    .addOption(watchOption().conflicts('limit'))
+    .addOption(wideOption())
     .addOption(
       new Option('--mesh', 'ask every host for its own, and what keeps them from serving').conflicts([
         'all',
@@ -55,9 +57,8 @@ export function addServices(program: Command): void {
       requireMesh(options)
       const filter = { pattern: pattern ?? '', labels: labelsOf(options.label ?? []), machine: options.machine ?? '' }
       if (options.mesh === true) await showMeshServices(context, filter.pattern, options.timeout)
-      else if (options.watch === true) await watch(context, filter)
-      else if (options.limit !== undefined || options.after !== undefined) await listPage(context, filter, options)
-      else await list(context, filter, options.all === true)
+      else if (options.limit !== undefined || options.after !== undefined) await showPage(context, filter, options)
+      else await showList(context, servicesLike(filter, options.all === true), options)
     })
 }
 
@@ -67,21 +68,36 @@ interface Filter {
   readonly machine: string
 }
 
-async function list({ agent, show, say }: Context, filter: Filter, lost: boolean): Promise<void> {
+function servicesLike(filter: Filter, lost: boolean): Services {
+  const list: Services = {
+    load: async (agent, options) => ({ services: await allOf(agent, filter, lost, options) }),
+    text: ({ services }) => serviceTable(services, Date.now()),
+    notes: ({ services }) => (services.length === 0 ? [nothing(filter)] : [])
+  }
+  if (lost) return list
+  return {
+    ...list,
+    async *changes(agent, options) {
+      for await (const { services } of agent.workload.watchServices({ pattern: filter.pattern }, options)) {
+        yield { services: viewsOf(services, filter) }
+      }
+    }
+  }
+}
+
+async function allOf(agent: AgentClient, filter: Filter, lost: boolean, options: CallOptions): Promise<ServiceView[]> {
   const found: apiPb.Service[] = []
   const request = { ...filter, labels: { ...filter.labels }, ...(lost ? { lost } : { pageSize: PAGE }) }
   let pageToken = ''
   do {
-    const answer = await agent.workload.listServices({ ...request, pageToken })
+    const answer = await agent.workload.listServices({ ...request, pageToken }, options)
     found.push(...answer.services)
     pageToken = answer.nextPageToken
   } while (pageToken !== '')
-  const services = viewsOf(found, filter)
-  show({ services }, () => serviceTable(services, Date.now()))
-  if (services.length === 0) say(nothing(filter))
+  return viewsOf(found, filter)
 }
 
-async function listPage(
+async function showPage(
   { agent, show, say }: Context,
   filter: Filter,
   { limit = MAX_LIMIT, after = '' }: ServicesOptions
@@ -92,14 +108,6 @@ async function listPage(
   show({ services, total, after: nextPageToken }, () => serviceTable(services, Date.now()))
   if (services.length === 0) say(nothing(filter))
   if (nextPageToken !== '') say(`${services.length} of ${total}; the next ones: --after ${nextPageToken}`)
-}
-
-async function watch({ agent, json }: Context, filter: Filter): Promise<void> {
-  for await (const answer of agent.workload.watchServices({ pattern: filter.pattern })) {
-    const services = viewsOf(answer.services, filter)
-    if (json) printJsonLine({ services })
-    else print(`${heading(services)}\n${serviceTable(services, Date.now())}\n`)
-  }
 }
 
 // An older agent, and one that watches, knows the pattern only.
@@ -134,8 +142,4 @@ function parseLimit(text: string): number {
   const limit = Number(text)
   if (/^\d{1,5}$/.test(text) && limit >= 1 && limit <= MAX_LIMIT) return limit
   throw new InvalidArgumentError(`not a whole number from 1 to ${MAX_LIMIT}`)
-}
-
-function heading(services: readonly ServiceView[]): string {
-  return `${new Date().toISOString()}  ${services.length} registered`
 }

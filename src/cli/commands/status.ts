@@ -1,21 +1,24 @@
 import type { Command } from 'commander'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { fields, formatDuration, formatWhen, isHidden, LOST_POLICY, ONLY_LOOPBACK, pairs } from '../output/index.ts'
 
 export function addStatus(program: Command): void {
-  program
-    .command('status')
-    .description('show the state of this host and its agent')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const status = fields(await agent.workload.getStatus({}))
-      show(status, () => pairs(describe(status)))
-    })
+  asList(program.command('status').description('show the state of this host and its agent')).action(
+    async (options: ListOptions, command: Command) => await showList(contextOf(command), STATUS, options)
+  )
 }
 
 type Status = Awaited<ReturnType<ReturnType<typeof contextOf>['agent']['workload']['getStatus']>>
+type StatusView = Omit<Status, '$typeName' | '$unknown'>
 
-function describe(status: Omit<Status, '$typeName' | '$unknown'>): Array<readonly [string, string]> {
+const STATUS: List<StatusView> = {
+  load: async (agent, options) => fields(await agent.workload.getStatus({}, options)),
+  text: status => pairs(describe(status)),
+  compared: ({ policyUnheardMs: _, ...status }) => status
+}
+
+function describe(status: StatusView): Array<readonly [string, string]> {
   const now = Date.now()
   const roles = [status.authority ? 'admits hosts' : '', status.admin ? 'sets policy' : ''].filter(role => role !== '')
   return [

@@ -1,13 +1,16 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import { ErrorCode, parseDuration, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
 import {
   formatDuration,
   isHidden,
+  type JoinUseView,
   joinUseTable,
   joinUseView,
   ONLY_LOOPBACK,
+  type TokenView,
   tokenTable,
   tokenView
 } from '../output/index.ts'
@@ -16,32 +19,45 @@ const MIN_TTL_MS = 1_000
 // The field has 32 bits; the agent has a bound of its own below that.
 const MAX_TTL_MS = 2 ** 32 - 1
 
+const TOKENS: List<{ readonly tokens: readonly TokenView[] }> = {
+  load: async (agent, options) => ({ tokens: (await agent.admin.listTokens({}, options)).tokens.map(tokenView) }),
+  text: ({ tokens }) => tokenTable(tokens, Date.now())
+}
+
+function tokenOf(id: string): List<{ readonly token: TokenView | undefined; readonly uses: readonly JoinUseView[] }> {
+  return {
+    load: async (agent, options) => {
+      const { token, uses } = await agent.admin.getToken({ id }, options)
+      return { token: token === undefined ? undefined : tokenView(token), uses: uses.map(joinUseView) }
+    },
+    text: ({ token, uses }) => {
+      const now = Date.now()
+      const one = tokenTable(token === undefined ? [] : [token], now)
+      return [one, ...(uses.length === 0 ? [] : [joinUseTable(uses, now)])].join('\n\n')
+    },
+    notes: ({ token }) => [`${(token?.uses ?? 0) - (token?.used ?? 0)} of ${token?.uses ?? 0} uses are left`]
+  }
+}
+
 export function addToken(program: Command): void {
   const token = program.command('token').description('let other hosts join')
   addCreate(token)
-  token
-    .command('list')
-    .description('list the tokens that this host made, newest first; the list keeps them until a week after their end')
-    .action(async (_options: unknown, command: Command) => {
-      const { agent, show } = contextOf(command)
-      const tokens = (await agent.admin.listTokens({})).tokens.map(tokenView)
-      show({ tokens }, () => tokenTable(tokens, Date.now()))
-    })
-  token
-    .command('show')
-    .description('show a token and the hosts that it has admitted')
-    .argument('<token-id>', 'its id, as `warren token list` shows it')
-    .action(async (id: string, _options: unknown, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { token: found, uses } = await agent.admin.getToken({ id })
-      const tokens = found === undefined ? [] : [tokenView(found)]
-      const views = uses.map(joinUseView)
-      const [one] = tokens
-      show({ token: one, uses: views }, () =>
-        [tokenTable(tokens, Date.now()), ...(views.length === 0 ? [] : [joinUseTable(views, Date.now())])].join('\n\n')
+  asList(
+    token
+      .command('list')
+      .description(
+        'list the tokens that this host made, newest first; the list keeps them until a week after their end'
       )
-      say(`${(one?.uses ?? 0) - (one?.used ?? 0)} of ${one?.uses ?? 0} uses are left`)
-    })
+  ).action(async (options: ListOptions, command: Command) => await showList(contextOf(command), TOKENS, options))
+  asList(
+    token
+      .command('show')
+      .description('show a token and the hosts that it has admitted')
+      .argument('<token-id>', 'its id, as `warren token list` shows it')
+  ).action(
+    async (id: string, options: ListOptions, command: Command) =>
+      await showList(contextOf(command), tokenOf(id), options)
+  )
   token
     .command('revoke')
     .description('revoke a token that has a use left; hosts that it admitted stay')

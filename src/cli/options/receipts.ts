@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { AgentClient, CallOptions } from '../../client/index.ts'
 import { ErrorCode, parseDuration, WarrenError } from '../../core/index.ts'
 import type { Context } from '../context.ts'
 import { Exit } from '../exit.ts'
@@ -53,7 +54,7 @@ export function receiptsWait(context: Context, { wait, timeout }: WaitOptions): 
     // Without a change, by an admin who has stated nothing: there is no version that a host could have applied.
     if (version === 0n) return { complete: true, missing: [], receipts: [] }
     try {
-      return await awaitReceipts(context, version, timeoutMs)
+      return await awaitReceipts(context.agent, version, timeoutMs)
     } catch (err) {
       const { code, reason, hint } = WarrenError.from(err)
       const text = `policy version ${version} is in force here, and the wait for the other hosts failed: ${reason}`
@@ -69,13 +70,14 @@ export function parseTimeout(timeout: string | undefined): number {
 
 /** Waits for the hosts, and sets the exit code. With zero as the version: that in force. */
 export async function awaitReceipts(
-  { agent }: Context,
+  agent: AgentClient,
   wanted: bigint,
-  timeoutMs: number
+  timeoutMs: number,
+  options: CallOptions = {}
 ): Promise<Required<Awaited> & { readonly version: bigint }> {
   const receipts: ReceiptView[] = []
   let [version, complete] = [wanted, false]
-  for await (const answer of agent.admin.awaitReceipts({ version: wanted, timeoutMs })) {
+  for await (const answer of agent.admin.awaitReceipts({ version: wanted, timeoutMs }, options)) {
     receipts.push(...answer.hosts.map(receiptView))
     complete = answer.complete
     version = answer.version

@@ -11,7 +11,7 @@ interface Stated {
 export function byColumns(items: readonly Stated[], nowMs: number): Column<Stated>[] {
   if (items.every(({ by }) => by === '' || by === 'founder')) return []
   return [
-    { title: 'BY', value: ({ by }) => printable(by) || '-' },
-    { title: 'SINCE', value: ({ createdAtMs }) => formatWhen(Number(createdAtMs), nowMs) }
+    { title: 'BY', value: ({ by }) => printable(by) || '-', rank: 2 },
+    { title: 'SINCE', value: ({ createdAtMs }) => formatWhen(Number(createdAtMs), nowMs), rank: 1 }
   ]
 }

@@ -13,28 +13,39 @@ export {
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'
 export {
+  type JoinTrustView,
+  type JoinUseView,
   joinTrustTable,
   joinTrustView,
   joinUseTable,
   joinUseView,
+  type TokenView,
   tokenTable,
   tokenView,
+  type WaitingView,
   waitingTable,
   waitingView
 } from './join-views.ts'
+export { COLOR_CHOICES, type ColorChoice, sizeIn, terminalColumns, terminalRows, wantLayout } from './layout.ts'
 export { formatLimits } from './limits-column.ts'
 export { withNextStep } from './next-step.ts'
 export { meshFlowTable, type ObservationView, observationLines, observationView } from './observations.ts'
 export {
+  type AdminView,
+  type AuthorityView,
   adminTable,
   adminView,
   authorityTable,
   authorityView,
+  type EntryView,
   entryTable,
   entryView,
+  type InvariantView,
   invariantTable,
   invariantView,
   LOST_POLICY,
+  type RevocationView,
+  type RootView,
   revocationTable,
   revocationView,
   rootTable,
@@ -54,11 +65,13 @@ export {
 export { clause, clauseWithHint, failureOf } from './report.ts'
 export { StartLines } from './start-lines.ts'
 export { pairs, table } from './table.ts'
-export { guardOutput, leave, print, printJson, printJsonLine, say, sayRaw } from './terminal.ts'
+export { guardOutput, jsonLine, leave, print, printJson, printJsonLine, say, sayRaw } from './terminal.ts'
 export {
+  type FlowView,
   fields,
   flowTable,
   flowView,
+  type MemberView,
   memberTable,
   memberView,
   protocolName,

@@ -28,13 +28,13 @@ export function tokenTable(tokens: readonly TokenView[], nowMs: number): string 
   const columns: Column<TokenView>[] = [
     { title: 'TOKEN', value: token => token.id.slice(0, 12) },
     { title: 'MACHINE', value: token => token.machine },
-    { title: 'STATE', value: token => token.state },
+    { title: 'STATE', value: token => token.state, tone: ({ state }) => (state === 'open' ? 'good' : undefined) },
     {
       title: 'USED',
       value: token => `${token.used}/${token.uses}${token.waiting > 0 ? ` +${token.waiting} wait` : ''}`
     },
-    { title: 'SCOPES', value: token => token.scopes.join(',') || 'all' },
-    { title: 'TERMS', value: termsOf },
+    { title: 'SCOPES', value: token => token.scopes.join(',') || 'all', rank: 2 },
+    { title: 'TERMS', value: termsOf, rank: 1 },
     { title: 'EXPIRES', value: token => formatWhen(Number(token.expiresAtMs), nowMs) }
   ]
   return table(columns, tokens)
@@ -43,7 +43,7 @@ export function tokenTable(tokens: readonly TokenView[], nowMs: number): string 
 export function joinUseTable(uses: readonly JoinUseView[], nowMs: number): string {
   const columns: Column<JoinUseView>[] = [
     { title: 'MACHINE', value: use => use.machine },
-    { title: 'PEER', value: use => use.peerId },
+    { title: 'PEER', value: use => use.peerId, wide: true },
     { title: 'ADDRESS', value: use => use.remote || '-' },
     { title: 'JOINED', value: use => formatWhen(Number(use.usedAtMs), nowMs) }
   ]
@@ -53,11 +53,12 @@ export function joinUseTable(uses: readonly JoinUseView[], nowMs: number): strin
 export function waitingTable(hosts: readonly WaitingView[], nowMs: number): string {
   const columns: Column<WaitingView>[] = [
     { title: 'MACHINE', value: host => host.machine },
-    { title: 'PEER', value: host => host.peerId },
+    // Not with --wide only: who approves compares it.
+    { title: 'PEER', value: host => host.peerId, whole: true },
     { title: 'ADDRESS', value: host => host.remote },
-    { title: 'BY', value: host => `${host.method} ${host.via.slice(0, 12)}` },
-    { title: 'ASKED', value: host => formatWhen(Number(host.askedAtMs), nowMs) },
-    { title: 'WAITS UNTIL', value: host => formatWhen(Number(host.expiresAtMs), nowMs) }
+    { title: 'BY', value: host => `${host.method} ${host.via.slice(0, 12)}`, rank: 3 },
+    { title: 'ASKED', value: host => formatWhen(Number(host.askedAtMs), nowMs), rank: 2 },
+    { title: 'WAITS UNTIL', value: host => formatWhen(Number(host.expiresAtMs), nowMs), rank: 1 }
   ]
   return table(columns, hosts)
 }
@@ -67,10 +68,10 @@ export function joinTrustTable(trusts: readonly JoinTrustView[], nowMs: number):
     { title: 'TRUST', value: trust => trust.id.slice(0, 12) },
     { title: 'KIND', value: trust => trust.kind },
     { title: 'SUBJECT', value: trust => trust.subject },
-    { title: 'NAME FROM', value: trust => trust.nameFrom },
-    { title: 'MACHINE', value: trust => trust.terms?.name ?? '' },
+    { title: 'NAME FROM', value: trust => trust.nameFrom, rank: 1 },
+    { title: 'MACHINE', value: trust => trust.terms?.name ?? '', rank: 3 },
     { title: 'SCOPES', value: trust => trust.terms?.scopes.join(',') || 'all' },
-    { title: 'TERMS', value: trust => (trust.terms === undefined ? '-' : termsOf(trust.terms)) },
+    { title: 'TERMS', value: trust => (trust.terms === undefined ? '-' : termsOf(trust.terms)), rank: 2 },
     { title: 'ENDS', value: trust => (trust.notAfterMs === 0n ? '-' : formatWhen(Number(trust.notAfterMs), nowMs)) }
   ]
   return table(columns, trusts)

@@ -34,7 +34,7 @@ export function invariantTable(invariants: readonly InvariantView[]): string {
     { title: 'INVARIANT', value: invariant => invariant.id },
     { title: 'NEVER', value: invariant => invariant.source },
     { title: 'TO', value: invariant => invariant.destination },
-    { title: 'PROTOCOLS', value: invariant => invariant.protocols.join(',') || 'all' },
+    { title: 'PROTOCOLS', value: invariant => invariant.protocols.join(',') || 'all', rank: 1 },
     ...ownerColumn(invariants),
     ...byColumns(invariants, Date.now()),
     { title: 'REASON', value: invariant => invariant.reason || '-' }
@@ -55,7 +55,7 @@ export function authorityTable(authorities: readonly AuthorityView[], nowMs: num
       value: ({ notAfterMs, problem }) =>
         notAfterMs === 0n ? problem || 'none' : formatWhen(Number(notAfterMs), nowMs)
     },
-    { title: 'ROOT KEY', value: authority => (authority.rootKey ? 'here' : '-') }
+    { title: 'ROOT KEY', value: authority => (authority.rootKey ? 'here' : '-'), rank: 1 }
   ]
   return table(columns, authorities)
 }
@@ -85,7 +85,7 @@ export function revocationTable(revocations: readonly RevocationView[], nowMs: n
   const columns: Column<RevocationView>[] = [
     { title: 'REVOCATION', value: revocation => revocation.id },
     { title: 'OF', value: subject },
-    { title: 'AT', value: revocation => formatWhen(Number(revocation.createdAtMs), nowMs) },
+    { title: 'AT', value: revocation => formatWhen(Number(revocation.createdAtMs), nowMs), rank: 1 },
     ...byColumns(revocations, nowMs).slice(0, 1),
     { title: 'REASON', value: revocation => revocation.reason || '-' }
   ]
@@ -103,16 +103,16 @@ export function adminTable(admins: readonly AdminView[], nowMs: number): string 
     { title: 'ADMIN', value: ({ name, here }) => (here ? `${name} (this host)` : name) },
     { title: 'ROLE', value: ({ role, removedBy }) => (removedBy === '' ? role : 'removed') },
     { title: 'SCOPES', value: ({ role, scopes }) => (role === 'admin' ? scopes.join(',') : 'all') },
-    { title: 'VERSION', value: ({ version }) => (version === 0n ? '-' : String(version)), align: 'right' },
-    { title: 'STATEMENTS', value: ({ statements }) => String(statements), align: 'right' },
-    { title: 'ADDED BY', value: ({ addedBy }) => addedBy || '-' },
-    { title: 'SINCE', value: ({ addedAtMs }) => formatWhen(Number(addedAtMs), nowMs) },
+    { title: 'VERSION', value: ({ version }) => (version === 0n ? '-' : String(version)), align: 'right', rank: 2 },
+    { title: 'STATEMENTS', value: ({ statements }) => String(statements), align: 'right', rank: 1 },
+    { title: 'ADDED BY', value: ({ addedBy }) => addedBy || '-', rank: 4 },
+    { title: 'SINCE', value: ({ addedAtMs }) => formatWhen(Number(addedAtMs), nowMs), rank: 3 },
     {
       title: 'REASON',
       value: ({ reason, removedBy, removalReason }) =>
         removedBy === '' ? reason || '-' : `removed by ${removedBy}${removalReason === '' ? '' : `: ${removalReason}`}`
     },
-    { title: 'KEY', value: ({ key }) => key }
+    { title: 'KEY', value: ({ key }) => key, wide: true }
   ]
   return table(columns, admins)
 }

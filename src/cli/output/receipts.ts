@@ -2,6 +2,7 @@ import type { adminPb } from '../../wire/index.ts'
 import { printable } from './printable.ts'
 import { formatAge } from './quantities.ts'
 import { type Column, table } from './table.ts'
+import type { Tone } from './tone.ts'
 import { fields } from './views.ts'
 
 /** What is known of one host and one version of the policy. */
@@ -16,16 +17,23 @@ export function receiptLine(receipt: ReceiptView): string {
   return printable(`${receipt.machine}: ${said(receipt)}`)
 }
 
+const TONES: Readonly<Record<string, Tone>> = { applied: 'good', refused: 'bad', failed: 'bad' }
+
 /** All hosts, for people. */
 export function receiptTable(receipts: readonly ReceiptView[], nowMs: number): string {
   const counts = (receipt: ReceiptView, count: number): string => (hasSpoken(receipt) ? String(count) : '-')
   const columns: Column<ReceiptView>[] = [
     { title: 'HOST', value: ({ machine }) => machine },
-    { title: 'STATE', value: ({ state }) => state },
-    { title: 'VERSION', value: ({ policyVersion }) => String(policyVersion), align: 'right' },
+    { title: 'STATE', value: ({ state }) => state, tone: ({ state }) => TONES[state] ?? 'warning' },
+    { title: 'VERSION', value: ({ policyVersion }) => String(policyVersion), align: 'right', rank: 1 },
     { title: 'FLOWS CUT', value: receipt => counts(receipt, receipt.flowsCut), align: 'right' },
-    { title: 'REGISTRATIONS ENDED', value: receipt => counts(receipt, receipt.registrationsEnded), align: 'right' },
-    { title: 'APPLIED', value: ({ appliedAtMs }) => ago(appliedAtMs, nowMs) },
+    {
+      title: 'REGISTRATIONS ENDED',
+      value: receipt => counts(receipt, receipt.registrationsEnded),
+      align: 'right',
+      rank: 2
+    },
+    { title: 'APPLIED', value: ({ appliedAtMs }) => ago(appliedAtMs, nowMs), rank: 3 },
     { title: 'AWAY', value: ({ sinceMs }) => formatAge(Number(sinceMs), nowMs) },
     { title: 'PROBLEM', value: ({ problem }) => problem }
   ]

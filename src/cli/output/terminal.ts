@@ -13,7 +13,12 @@ export function printJson(value: unknown): void {
 
 /** One line of a stream of documents. */
 export function printJsonLine(value: unknown): void {
-  print(visibleJson(JSON.stringify(value, plain)))
+  print(jsonLine(value))
+}
+
+/** A document on one line. */
+export function jsonLine(value: unknown): string {
+  return visibleJson(JSON.stringify(value, plain))
 }
 
 /** Data, on standard output. */

@@ -63,12 +63,16 @@ export function serviceTable(services: readonly ServiceView[], nowMs: number): s
         if (lostSinceMs > 0n) return `host ${loss(lostReason, lostSinceMs, nowMs)}`
         const why = problem === '' ? '' : `: ${problem}`
         return suspect ? `${health}, host ${suspicion(suspectSinceMs, nowMs)}` : health + why
+      },
+      tone: ({ health, suspect, lostSinceMs }) => {
+        if (suspect || lostSinceMs > 0n) return 'warning'
+        return health === 'failing' ? 'bad' : undefined
       }
     },
     ...weightColumns(services),
     { title: 'WHERE', value: service => (service.local ? 'this host' : service.machine) },
-    { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs) },
-    { title: 'ID', value: service => service.registrationId.slice(0, 12) }
+    { title: 'AGE', value: service => formatAge(Number(service.registeredAtMs), nowMs), rank: 2 },
+    { title: 'ID', value: service => service.registrationId.slice(0, 12), rank: 1 }
   ]
   return table(columns, services)
 }
@@ -93,20 +97,22 @@ export function memberTable(members: readonly MemberView[], nowMs: number): stri
       value: ({ state, suspectSinceMs, lostSinceMs }) => {
         if (lostSinceMs > 0n) return loss(state, lostSinceMs, nowMs)
         return state === 'suspect' ? suspicion(suspectSinceMs, nowMs) : state
-      }
+      },
+      tone: ({ state, lostSinceMs }) => (state === 'suspect' || lostSinceMs > 0n ? 'warning' : undefined)
     },
-    { title: 'VERSION', value: member => member.version },
-    { title: 'RECORDS', value: member => String(member.records), align: 'right' },
-    { title: 'POLICY', value: member => String(member.policyVersion), align: 'right' },
+    { title: 'VERSION', value: member => member.version, rank: 2 },
+    { title: 'RECORDS', value: member => String(member.records), align: 'right', rank: 1 },
+    { title: 'POLICY', value: member => String(member.policyVersion), align: 'right', rank: 4 },
     {
       title: 'LEASE',
       value: ({ leaseLeftMs, lostSinceMs }) =>
         leaseLeftMs < 0n || lostSinceMs > 0n ? 'ended' : formatDuration(Number(leaseLeftMs)),
-      align: 'right'
+      align: 'right',
+      rank: 3
     },
-    { title: 'CERTIFIED', value: member => certified(member.certificateNotAfterMs, nowMs), align: 'right' },
+    { title: 'CERTIFIED', value: member => certified(member.certificateNotAfterMs, nowMs), align: 'right', rank: 5 },
     { title: 'DATA', value: member => member.dataAddresses[0] ?? '-' },
-    { title: 'PEER', value: member => member.peerId }
+    { title: 'PEER', value: member => member.peerId, wide: true }
   ]
   return table(columns, members)
 }
@@ -145,17 +151,22 @@ export function flowTable(flows: readonly FlowView[], nowMs: number): string {
 /** The columns of a list of flows. */
 export function flowColumns(flows: readonly FlowView[], nowMs: number): Column<FlowView>[] {
   return [
-    { title: 'DIRECTION', value: flow => flow.direction },
+    { title: 'DIRECTION', value: flow => flow.direction, rank: 3 },
     { title: 'SOURCE', value: flow => flow.source },
     { title: 'DESTINATION', value: flow => flow.destination },
-    { title: 'PROTOCOL', value: flow => flow.protocol },
-    { title: 'VIA', value: flow => (flow.carrier === 'local' ? 'same host' : flow.carrier) },
+    { title: 'PROTOCOL', value: flow => flow.protocol, rank: 2 },
+    { title: 'VIA', value: flow => (flow.carrier === 'local' ? 'same host' : flow.carrier), rank: 6 },
     { title: 'IN', value: flow => formatBytes(Number(flow.bytesIn)), align: 'right' },
     { title: 'OUT', value: flow => formatBytes(Number(flow.bytesOut)), align: 'right' },
     // A connection of TCP drops nothing.
-    { title: 'DROPPED', value: flow => (flow.protocol === 'udp' ? String(flow.dropped) : '-'), align: 'right' },
-    { title: 'AGE', value: flow => formatAge(Number(flow.openedAtMs), nowMs) },
-    { title: 'RULE', value: flow => flow.rule },
+    {
+      title: 'DROPPED',
+      value: flow => (flow.protocol === 'udp' ? String(flow.dropped) : '-'),
+      align: 'right',
+      rank: 1
+    },
+    { title: 'AGE', value: flow => formatAge(Number(flow.openedAtMs), nowMs), rank: 4 },
+    { title: 'RULE', value: flow => flow.rule, rank: 5 },
     ...(flows.some(flow => flow.problem !== '') ? [alarmColumn(nowMs)] : [])
   ]
 }
@@ -163,17 +174,17 @@ export function flowColumns(flows: readonly FlowView[], nowMs: number): Column<F
 function alarmColumn(nowMs: number): Column<FlowView> {
   const value = ({ cutAtMs, problem }: FlowView): string =>
     problem === '' ? '-' : `cut ${formatWhen(Number(cutAtMs), nowMs)}: ${problem}`
-  return { title: 'ALARM', value }
+  return { title: 'ALARM', value, tone: ({ problem }) => (problem === '' ? undefined : 'bad') }
 }
 
 export function ruleTable(rules: readonly RuleView[], nowMs: number): string {
   const columns: Column<RuleView>[] = [
     { title: 'RULE', value: rule => rule.id },
-    { title: 'EFFECT', value: rule => rule.effect },
+    { title: 'EFFECT', value: rule => rule.effect, tone: ({ effect }) => (effect === 'deny' ? 'bad' : undefined) },
     { title: 'SOURCE', value: rule => rule.source },
     { title: 'DESTINATION', value: rule => rule.destination },
-    { title: 'PROTOCOLS', value: rule => rule.protocols.join(',') || 'all' },
-    { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs) },
+    { title: 'PROTOCOLS', value: rule => rule.protocols.join(',') || 'all', rank: 2 },
+    { title: 'UNTIL', value: rule => formatWhen(Number(rule.untilMs), nowMs), rank: 1 },
     ...limitsColumn(rules),
     ...ownerColumn(rules),
     ...byColumns(rules, nowMs),

@@ -19,9 +19,8 @@ export class FlowTotals {
     const bytes = this.bytes[flow.protocol]
     bytes.in += flow.bytesIn
     bytes.out += flow.bytesOut
-    this.datagrams.in += flow.datagramsIn
-    this.datagrams.out += flow.datagramsOut
-    for (const reason of REASONS) this.drops[reason] += flow.drops[reason]
+    // Nearly all flows are streams, and a scrape adds up thousands of them.
+    if (flow.protocol === 'udp') this.#addDatagrams(flow)
     return this
   }
 
@@ -29,6 +28,12 @@ export class FlowTotals {
   now({ direction, protocol, waitingBytes }: Flow): void {
     this.flows[direction][protocol] += 1
     this.waitingBytes += waitingBytes()
+  }
+
+  #addDatagrams({ datagramsIn, datagramsOut, drops }: Flow): void {
+    this.datagrams.in += datagramsIn
+    this.datagrams.out += datagramsOut
+    for (const reason of REASONS) this.drops[reason] += drops[reason]
   }
 
   copy(): FlowTotals {
