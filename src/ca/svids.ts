@@ -132,7 +132,7 @@ function notRegistered(): WarrenError {
 const RENEW_SHARE = 0.45
 
 /** When an SVID is due to be renewed, wall milliseconds. */
-export function renewAt({ notBeforeMs, notAfterMs }: Svid): number {
+export function renewAt({ notBeforeMs, notAfterMs }: Pick<Svid, 'notBeforeMs' | 'notAfterMs'>): number {
   return notBeforeMs + (notAfterMs - notBeforeMs) * RENEW_SHARE
 }
 

@@ -1,5 +1,5 @@
 export { adminHandlers } from './admin.ts'
 export type { KnownHost } from './policy.ts'
-export { spiffeHandlers } from './spiffe.ts'
+export { type SpiffeSocketDeps, spiffeSocketHandlers } from './spiffe-socket.ts'
 export { lostServiceViews, memberViews, serviceViews } from './views.ts'
 export { workloadHandlers } from './workload.ts'
