@@ -20,12 +20,13 @@ export async function register(address: string, options: RegisterOptions = {}): 
 
 function requestOf(address: string, options: RegisterOptions): MessageInitShape<typeof apiPb.RegisterRequestSchema> {
   const { target, whitelist = [], labels = {}, ports = [], wait = 'all', ownerPid = 0, application = '' } = options
-  const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
+  const { dnsNames = [], forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     ports: [...ports],
+    dnsNames: [...dnsNames],
     wait: WAITS[wait],
     ownerPid,
     forUser,

@@ -45,6 +45,12 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Ports at which clients expect it, the usual one first: `warren dns` listens there. At most 16. @default none */
   readonly ports?: readonly number[] | undefined
+  /**
+   * DNS names for its certificates on `spiffe.sock`, for clients that know a server by its name. An entry must name each. At most 16.
+   *
+   * @default none
+   */
+  readonly dnsNames?: readonly string[] | undefined
   /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**

@@ -66,6 +66,7 @@ export {
   gatewayEntries,
   grantingEntry,
   limitingEntries,
+  namingEntries,
   narrowingOptions,
   SELECTORS,
   type Selector,

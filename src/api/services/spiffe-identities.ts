@@ -40,7 +40,8 @@ export function askedFor(all: readonly Workload[], spiffeId: string): readonly W
 /** The certificates of these, one after the other, so that nobody waits for all that another one asked for. */
 export async function issueAll(svids: Pick<Svids, 'get'>, workloads: readonly Workload[]): Promise<Issued[]> {
   const issued: Issued[] = []
-  for (const workload of workloads) issued.push({ workload, svid: await svids.get(workload.registrationId) })
+  for (const workload of workloads)
+    issued.push({ workload, svid: await svids.get(workload.registrationId, workload.dnsNames) })
   return issued
 }
 

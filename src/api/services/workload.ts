@@ -80,7 +80,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
         listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
         replication,
         ttlMs: workload.ttlMs,
-        problem: serverOf(workload.target)?.problem ?? ''
+        problem: serverOf(workload.target)?.problem ?? '',
+        dnsNames: [...workload.dnsNames]
       }
     },
 
@@ -221,6 +222,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     whitelist: request.whitelist,
     labels: request.labels,
     ports: request.ports,
+    dnsNames: request.dnsNames,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,

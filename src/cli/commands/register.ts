@@ -1,6 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
-import { ErrorCode, formatHostPort, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
+import {
+  ErrorCode,
+  formatHostPort,
+  parseDuration,
+  parseHostPort,
+  requireDnsNames,
+  WarrenError
+} from '../../core/index.ts'
 import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
@@ -25,6 +32,7 @@ interface RegisterOptions extends UsageLimitOptions {
   readonly allow?: string[]
   readonly label?: string[]
   readonly port?: string[]
+  readonly dnsName?: string[]
   readonly ttl?: string
   readonly pid?: string
   readonly forUser?: true
@@ -51,6 +59,7 @@ export function addRegister(program: Command): void {
     .option('--allow <pattern>', 'let these sources of the same scope connect without a rule; may be repeated', collect)
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
+    .option('--dns-name <name>', 'DNS name for its certificates; an entry must name it; may be repeated', collect)
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
     .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
@@ -63,6 +72,12 @@ export function addRegister(program: Command): void {
     const request = requestOf(address, options)
     const { agent, say } = contextOf(command)
     const response = await agent.workload.register(request)
+    try {
+      requireDnsNames(options.dnsName ?? [], response.dnsNames)
+    } catch (err) {
+      await agent.workload.deregister({ token: response.token })
+      throw err
+    }
     const { replication } = response
     printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
     say(replicationText('known to', replication))
@@ -80,6 +95,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     whitelist: options.allow ?? [],
     labels: parseLabels(options.label ?? []),
     ports: parsePorts(options.port ?? []),
+    dnsNames: options.dnsName ?? [],
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),
