@@ -69,7 +69,7 @@ export class CallGate {
 // Keep and Listen send next to nothing, and each registration and listener may have one.
 function isWatch(method: DescMethod): boolean {
   const { keep, listen } = apiPb.WorkloadService.method
-  return method.methodKind === 'server_streaming' && method !== keep && method !== listen
+  return method.methodKind !== 'unary' && method !== keep && method !== listen
 }
 
 function onlyReserve({ maxConnectionsPerUid }: LocalLimits): WarrenError {

@@ -1,14 +1,20 @@
 import type { DescMethod, DescService, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
-import type { adminPb, apiPb, spiffePb } from '../wire/index.ts'
+import type { adminPb, apiPb, envoySdsPb, grpcHealthPb, grpcReflectionPb, spiffePb } from '../wire/index.ts'
 import type { Caller } from './caller.ts'
 
-type Method<M extends DescMethod> = M['methodKind'] extends 'server_streaming'
+type Method<M extends DescMethod> = M['methodKind'] extends 'bidi_streaming'
   ? (
-      request: MessageShape<M['input']>,
+      requests: AsyncIterable<MessageShape<M['input']>>,
       caller: Caller,
       signal: AbortSignal
     ) => AsyncIterable<MessageInitShape<M['output']>>
-  : (request: MessageShape<M['input']>, caller: Caller, signal: AbortSignal) => Promise<MessageInitShape<M['output']>>
+  : M['methodKind'] extends 'server_streaming'
+    ? (
+        request: MessageShape<M['input']>,
+        caller: Caller,
+        signal: AbortSignal
+      ) => AsyncIterable<MessageInitShape<M['output']>>
+    : (request: MessageShape<M['input']>, caller: Caller, signal: AbortSignal) => Promise<MessageInitShape<M['output']>>
 
 /**
  * One function for each call of a service.
@@ -23,6 +29,25 @@ export interface WorkloadHandlers extends Handlers<typeof apiPb.WorkloadService>
 
 /** The calls of software that speaks SPIFFE, on spiffe.sock. */
 export interface SpiffeHandlers extends Handlers<typeof spiffePb.SpiffeWorkloadAPI> {}
+
+/** The calls of Envoy, on spiffe.sock. */
+export interface SecretHandlers extends Handlers<typeof envoySdsPb.SecretDiscoveryService> {}
+
+/** The calls of probes, on spiffe.sock. */
+export interface HealthHandlers extends Handlers<typeof grpcHealthPb.Health> {}
+
+/** The calls of tools that find out what a server offers, on spiffe.sock. */
+export interface ReflectionHandlers extends Handlers<typeof grpcReflectionPb.ServerReflection> {}
+
+/** All calls of spiffe.sock but reflection, which knows them from their descriptions. */
+export interface SpiffeSocketHandlers {
+  readonly workloadApi: SpiffeHandlers
+  readonly secrets: SecretHandlers
+  /** By the full name of each service: whether it is well now. */
+  readonly isServing: () => boolean
+  /** Resolves at the next change of it. */
+  readonly changed: () => Promise<void>
+}
 
 /** The calls of the operator, on admin.sock. */
 export interface AdminHandlers extends Handlers<typeof adminPb.AdminService> {}

@@ -1,6 +1,6 @@
 export type { Caller } from './caller.ts'
 export { type Explainer, explainHere } from './explain/here.ts'
-export type { AdminHandlers, SpiffeHandlers, WorkloadHandlers } from './handlers.ts'
+export type { AdminHandlers, SpiffeHandlers, SpiffeSocketHandlers, WorkloadHandlers } from './handlers.ts'
 export { LOCAL_LIMITS, type LocalLimits } from './limits.ts'
 export { adminRoutes, type Routes, workloadRoutes } from './routes.ts'
 export { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
@@ -9,7 +9,7 @@ export {
   type KnownHost,
   memberViews,
   ServiceList,
-  spiffeHandlers,
+  spiffeSocketHandlers,
   workloadHandlers
 } from './services/index.ts'
 export { bindSocket, ensureRuntimeDir } from './socket-path.ts'

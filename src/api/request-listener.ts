@@ -49,10 +49,11 @@ export function createRequestListener(options: ListenerOptions): RequestListener
   const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
 
   const answer = async (request: Request, response: Response, from: CallFrom): Promise<void> => {
-    const path = request.url?.split('?', 1)[0] ?? ''
+    const path = pathOf(request)
     const handler = handlers.get(path)
     if (handler === undefined) {
-      await refuse(response, JSON_TYPE, unknownCall(path, request.headers[VERSION_HEADER]), log, 404)
+      const contentType = request.headers['content-type'] ?? JSON_TYPE
+      await refuse(response, contentType, unknownCall(path, request.headers[VERSION_HEADER]), log, 404)
       return
     }
     const verdict = gate.admit(from, handler.method)
@@ -85,7 +86,9 @@ export function createRequestListener(options: ListenerOptions): RequestListener
   return (request, response, from) => {
     // A request whose body trickles in would hold its memory and its place for as long as it likes.
     const timer = setTimeout(() => {
-      if (!request.complete) destroy(response)
+      // What a client says in a conversation comes when it comes; those of each user are bounded as watches are.
+      const isConversation = handlers.get(pathOf(request))?.method.methodKind === 'bidi_streaming'
+      if (!request.complete && !isConversation) destroy(response)
     }, limits.bodyMs)
     response.once('close', () => clearTimeout(timer))
     response.on('error', () => {})
@@ -102,6 +105,10 @@ export function createRequestListener(options: ListenerOptions): RequestListener
 const JSON_TYPE = 'application/json'
 /** A refusal is sent at once or never. */
 const REFUSAL_MS = 2_000
+
+function pathOf(request: Request): string {
+  return request.url?.split('?', 1)[0] ?? ''
+}
 
 /** Aborts when the call is over. */
 function closing(response: Response): AbortSignal {

@@ -49,8 +49,7 @@ export function mount(router: ConnectRouter, service: DescService, handlers: obj
     const handler = (handlers as Record<string, Handler<never>>)[method.localName]
     if (handler === undefined) continue
     const bound = handler.bind(handlers)
-    const impl =
-      method.methodKind === 'server_streaming' ? stream(bound, method, options) : unary(bound, method, options)
+    const impl = method.methodKind === 'unary' ? unary(bound, method, options) : stream(bound, method, options)
     router.rpc(method, impl as MethodImpl<DescMethod>)
   }
 }

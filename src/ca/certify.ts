@@ -13,8 +13,8 @@ export function certifier(
   credentials: Credentials,
   lifetimeMs: number,
   clock: Clock
-): (spiffeId: string) => Promise<Svid> {
-  return async spiffeId => {
+): (spiffeId: string, dnsNames?: readonly string[]) => Promise<Svid> {
+  return async (spiffeId, dnsNames) => {
     const now = clock.wallMs()
     const { issuers, node } = credentials
     if (credentials.hasExpired(now)) {
@@ -25,7 +25,7 @@ export function certifier(
     }
     const key = generateSigningKeyPair()
     const publicKey = createPublicKey(key)
-    const leaf = await issueWorkload({ node: issuers.signer, spiffeId, publicKey, nowMs: now, lifetimeMs })
+    const leaf = await issueWorkload({ node: issuers.signer, spiffeId, dnsNames, publicKey, nowMs: now, lifetimeMs })
     const chainDer = [leaf, ...issuers.chainDer]
     return {
       chainDer,

@@ -33,3 +33,4 @@ export {
   type WatchedCertificate
 } from './rotation/index.ts'
 export { renewAt, type Svid, Svids } from './svids.ts'
+export { signWit, type Wit, witKeySet } from './wit.ts'

@@ -1,8 +1,9 @@
-import { createHash, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { type JSONWebKeySet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { addressOfSpiffeId, p256KeyOf } from '../identity/index.ts'
 import { announcedKey } from './membership/index.ts'
+import { ALGORITHM, keyId } from './token-keys.ts'
 
 /** A host that may sign JWT-SVIDs, as its certificate and its head describe it. */
 export interface JwtHost {
@@ -16,7 +17,6 @@ export interface JwtHost {
 const MAX_TOKEN_LENGTH = 16_384
 const MAX_AUDIENCES = 16
 const MAX_AUDIENCE_LENGTH = 256
-const ALGORITHM = 'ES256'
 
 /** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an invalid audience. */
 export async function signJwt(
@@ -101,10 +101,6 @@ export function keySet(hosts: readonly JwtHost[]): JSONWebKeySet {
       return [{ kty, crv, x, y, kid: keyId(spki), use: 'jwt-svid', alg: ALGORITHM }]
     })
   return { keys }
-}
-
-function keyId(spki: string): string {
-  return createHash('sha256').update(spki, 'base64').digest('base64url').slice(0, 32)
 }
 
 // A host can announce anything; only a P-256 key in its one form is accepted, or one key would have two ids.

@@ -13,8 +13,12 @@ export interface Svid {
   readonly notAfterMs: number
 }
 
+/** Issues a certificate with a new key. */
+type Issue = (spiffeId: string, dnsNames: readonly string[]) => Promise<Svid>
+
 interface Slot {
   readonly spiffeId: string
+  dnsNames: readonly string[]
   /** The signer of the current one has been replaced. */
   isStale: boolean
   /** The registration has ended. */
@@ -33,12 +37,12 @@ interface Slot {
  */
 export class Svids {
   readonly #slots = new Map<string, Slot>()
-  readonly #issue: (spiffeId: string) => Promise<Svid>
+  readonly #issue: Issue
   readonly #clock: Clock
   readonly #queue: IssueQueue
 
   /** `restShare`: the rest for each that is made, as a multiple of the time that the event loop worked meanwhile. */
-  constructor(issue: (spiffeId: string) => Promise<Svid>, clock: Clock, restShare = 0) {
+  constructor(issue: Issue, clock: Clock, restShare = 0) {
     this.#issue = issue
     this.#clock = clock
     this.#queue = new IssueQueue(restShare)
@@ -47,6 +51,7 @@ export class Svids {
   add(registrationId: string, spiffeId: string): void {
     this.#slots.set(registrationId, {
       spiffeId,
+      dnsNames: [],
       isStale: false,
       isGone: false,
       problem: '',
@@ -61,10 +66,13 @@ export class Svids {
     this.#slots.delete(registrationId)
   }
 
-  /** The SVID of a registration. Rejects with INVALID_SOURCE when there is no such registration. */
-  async get(registrationId: string): Promise<Svid> {
+  /**
+   * The SVID of a registration, with the DNS names that it has. Rejects with INVALID_SOURCE when there is no such registration.
+   */
+  async get(registrationId: string, dnsNames: readonly string[] = []): Promise<Svid> {
     const slot = this.#slots.get(registrationId)
     if (slot === undefined) throw notRegistered()
+    slot.dnsNames = dnsNames
     const now = this.#clock.wallMs()
     const { current } = slot
     if (current !== undefined && !slot.isStale && !isDue(current, now)) return current
@@ -75,7 +83,7 @@ export class Svids {
       if (current === undefined || now >= current.notAfterMs) throw err
     }
     // An SVID whose signer was replaced while it was made is stale, but valid.
-    return slot.current ?? (await this.get(registrationId))
+    return slot.current ?? (await this.get(registrationId, dnsNames))
   }
 
   /** Makes the next `get` of each issue a new one, since their signer was replaced; the old ones stay valid until they expire. */
@@ -92,7 +100,7 @@ export class Svids {
     let renewed = false
     for (const [registrationId, slot] of due) {
       const before = slot.current
-      await this.get(registrationId).catch(() => {})
+      await this.get(registrationId, slot.dnsNames).catch(() => {})
       renewed ||= slot.current !== before
     }
     return renewed
@@ -111,7 +119,7 @@ export class Svids {
         if (slot.isGone) throw notRegistered()
         // Those that wait are made with the signer of the time when their turn comes.
         slot.isStale = false
-        return await this.#issue(slot.spiffeId)
+        return await this.#issue(slot.spiffeId, slot.dnsNames)
       })
       slot.problem = ''
       return slot.current
@@ -132,7 +140,7 @@ function notRegistered(): WarrenError {
 const RENEW_SHARE = 0.45
 
 /** When an SVID is due to be renewed, wall milliseconds. */
-export function renewAt({ notBeforeMs, notAfterMs }: Svid): number {
+export function renewAt({ notBeforeMs, notAfterMs }: Pick<Svid, 'notBeforeMs' | 'notAfterMs'>): number {
   return notBeforeMs + (notAfterMs - notBeforeMs) * RENEW_SHARE
 }
 

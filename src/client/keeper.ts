@@ -1,5 +1,14 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { definedOnly, ErrorCode, type Logger, raceAbort, silentLogger, sleep, WarrenError } from '../core/index.ts'
+import {
+  definedOnly,
+  ErrorCode,
+  type Logger,
+  raceAbort,
+  requireDnsNames,
+  silentLogger,
+  sleep,
+  WarrenError
+} from '../core/index.ts'
 import { apiPb } from '../wire/index.ts'
 import type { AgentClient } from './agent-client.ts'
 import { isForeignDirectory } from './dial-agent.ts'
@@ -137,6 +146,7 @@ export class Keeper implements Registration {
     if (this.#held === undefined) this.#problem = response.problem
     this.#held = response
     this.#become('live')
+    requireDnsNames(this.#request.dnsNames ?? [], response.dnsNames)
     await this.#options.onLive?.(this)
   }
 

@@ -29,13 +29,14 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ownerPid = 0,
     application = ''
   } = options
-  const { forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
+  const { dnsNames = [], forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
   const request = {
     address,
     whitelist: [...whitelist],
     labels: { ...labels },
     ports: [...ports],
     ...(weight !== undefined && { weight }),
+    dnsNames: [...dnsNames],
     wait: WAITS[wait],
     ownerPid,
     forUser,

@@ -47,6 +47,12 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   readonly ports?: readonly number[] | undefined
   /** Share of new connections against other instances, 0 (only if no other is left) to 1000. @default 100 */
   readonly weight?: number | undefined
+  /**
+   * DNS names for its certificates on `spiffe.sock`, for clients that know a server by its name. An entry must name each. At most 16.
+   *
+   * @default none
+   */
+  readonly dnsNames?: readonly string[] | undefined
   /** Hosts that must have the registration before `register` resolves. @default 'all' */
   readonly wait?: 'all' | 'quorum' | 'local' | undefined
   /**

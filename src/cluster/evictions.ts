@@ -125,10 +125,12 @@ export class Evictions {
   }
 
   /** The same issuer of SVIDs, except for revoked workloads. */
-  guard<T>(issue: (spiffeId: string) => Promise<T>): (spiffeId: string) => Promise<T> {
-    return async spiffeId => {
+  guard<Rest extends unknown[], T>(
+    issue: (spiffeId: string, ...rest: Rest) => Promise<T>
+  ): (spiffeId: string, ...rest: Rest) => Promise<T> {
+    return async (spiffeId, ...rest) => {
       this.requireNotRevoked(spiffeId)
-      return await issue(spiffeId)
+      return await issue(spiffeId, ...rest)
     }
   }
 }

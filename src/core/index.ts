@@ -3,6 +3,7 @@ export { anyChange, ChangeSignal } from './change-signal.ts'
 export { type Clock, systemClock } from './clock.ts'
 export { Deadline } from './deadline.ts'
 export { connectTcp, DIAL_STAGGER_MS, isLocalhost, LOOPBACK, resolveHost } from './dial.ts'
+export { coversDnsName, dnsName, dnsNamePattern, requireDnsNames } from './dns-name.ts'
 export { durationMs, parseDuration } from './duration.ts'
 export { ErrorCode, isErrorCode, SessionEndedError, WarrenError, type WarrenErrorOptions } from './errors.ts'
 export {

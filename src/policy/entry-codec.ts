@@ -1,4 +1,4 @@
-import { gatewayName } from '../core/index.ts'
+import { dnsNamePattern, gatewayName } from '../core/index.ts'
 import { isComponent, parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed, ownerOf } from './codec.ts'
@@ -10,6 +10,9 @@ export const MAX_SELECTOR_LENGTH = 1_024
 
 /** Servers of other hosts that one entry names. */
 export const MAX_GATEWAYS = 16
+
+/** Names of certificates in one entry. */
+export const MAX_DNS_NAMES = 16
 
 /** Throws MESSAGE_MALFORMED. */
 export function decodeEntry(entry: policyPb.Entry): Entry {
@@ -31,6 +34,7 @@ export function decodeEntry(entry: policyPb.Entry): Entry {
     reason: entry.reason,
     ...ownerOf(entry),
     ...(entry.gateways.length === 0 ? {} : { gateways: Object.freeze(entry.gateways) }),
+    ...(entry.dnsNames.length === 0 ? {} : { dnsNames: Object.freeze(entry.dnsNames) }),
     createdAtMs: Number(entry.createdAtMs),
     ...limitsOf(entry)
   })
@@ -55,6 +59,7 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
     reason: entry.reason,
     owner: entry.owner ?? '',
     gateways: [...(entry.gateways ?? [])],
+    dnsNames: [...(entry.dnsNames ?? [])],
     createdAtMs: BigInt(entry.createdAtMs),
     ...limitFields(entry)
   })
@@ -80,6 +85,9 @@ export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | unde
   if (gateways.length > MAX_GATEWAYS) return `names more than ${MAX_GATEWAYS} gateways`
   if (!gateways.every(isGateway))
     return 'has a gateway that is not HOST:PORT of another host, as in db.example.net:5432'
+  const { dnsNames = [] } = entry
+  if (dnsNames.length > MAX_DNS_NAMES) return `has more than ${MAX_DNS_NAMES} DNS names`
+  if (!dnsNames.every(isDnsNamePattern)) return 'has a DNS name that is none, as in db.example.net or *.example.net'
   const texts = [entry.user, entry.group, entry.exePath, entry.systemdUnit, entry.cgroup]
   return texts.some(text => (text?.length ?? 0) > MAX_SELECTOR_LENGTH) ? 'has a selector that is too long' : undefined
 }
@@ -90,8 +98,16 @@ function isCleanPath(path: string): boolean {
 }
 
 function isGateway(text: string): boolean {
+  return isForm(gatewayName, text)
+}
+
+function isDnsNamePattern(text: string): boolean {
+  return isForm(dnsNamePattern, text)
+}
+
+function isForm(formOf: (text: string) => string, text: string): boolean {
   try {
-    return gatewayName(text) === text
+    return formOf(text) === text
   } catch {
     return false
   }

@@ -1,4 +1,5 @@
 import type { ProcessFacts } from '../attest/index.ts'
+import { coversDnsName } from '../core/index.ts'
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
 import { isLimited, type UsageLimits } from './usage-limits.ts'
 
@@ -29,6 +30,8 @@ export interface Entry extends UsageLimits {
   readonly owner?: string | undefined
   /** HOST:PORT, in lower case: servers of other hosts for which its registrations may stand. @default none */
   readonly gateways?: readonly string[] | undefined
+  /** Names that its certificates may have, in lower case; `*.` stands for one label. @default none */
+  readonly dnsNames?: readonly string[] | undefined
   readonly createdAtMs: number
   /** Name of the admin whose set states it. @default the root of policy */
   readonly by?: string
@@ -37,6 +40,11 @@ export interface Entry extends UsageLimits {
 /** Those of the entries that let a registration stand for the server of another host, HOST:PORT in lower case. */
 export function gatewayEntries(entries: readonly Entry[], server: string): Entry[] {
   return entries.filter(({ gateways }) => gateways?.includes(server) === true)
+}
+
+/** Those of the entries that let the certificates of a registration have all these names. */
+export function namingEntries(entries: readonly Entry[], names: readonly string[]): Entry[] {
+  return entries.filter(({ dnsNames = [] }) => names.every(name => dnsNames.some(one => coversDnsName(one, name))))
 }
 
 /** Names of the selectors, in the order in which they are shown. */

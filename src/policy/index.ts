@@ -68,6 +68,7 @@ export {
   gatewayEntries,
   grantingEntry,
   limitingEntries,
+  namingEntries,
   narrowingOptions,
   SELECTORS,
   type Selector,

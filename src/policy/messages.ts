@@ -1,4 +1,4 @@
-import { ErrorCode, gatewayName, type Protocol, WarrenError } from '../core/index.ts'
+import { dnsNamePattern, ErrorCode, gatewayName, type Protocol, WarrenError } from '../core/index.ts'
 import { parsePattern, type Revocation } from '../identity/index.ts'
 import { type adminPb, apiPb } from '../wire/index.ts'
 import type { NewEntry, NewRule } from './edit.ts'
@@ -46,6 +46,7 @@ export function entryFrom(entry: Fields<adminPb.Entry>): NewEntry {
     reason: entry.reason,
     ...ownerFrom(entry),
     ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways.map(gatewayName) }),
+    ...(entry.dnsNames.length === 0 ? {} : { dnsNames: entry.dnsNames.map(dnsNamePattern) }),
     ...limitsOf(entry)
   }
 }

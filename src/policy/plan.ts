@@ -145,7 +145,8 @@ export function planOf(
     present: current?.entries ?? [],
     prefix: 'e',
     isSame: selectsSame,
-    difference: (a, b) => differenceOf(a, b, ['maxConnects', 'maxRateBytes', 'gateways', 'owner', 'reason']),
+    difference: (a, b) =>
+      differenceOf(a, b, ['maxConnects', 'maxRateBytes', 'gateways', 'dnsNames', 'owner', 'reason']),
     make: (entry, id) => ({ ...entry, id, createdAtMs: nowMs }),
     text: entryText
   })

@@ -49,8 +49,8 @@ export async function attestClaim(
 }
 
 /** Whether the entries grant a registration to each process whose facts were read for it. */
-export function isGranted(grants: Grants, { address, facts, target }: Workload): boolean {
-  const inForce = grants.forTarget(target)
+export function isGranted(grants: Grants, { address, facts, ...claim }: Workload): boolean {
+  const inForce = grants.forClaim(claim)
   return facts.every(process => inForce.isGranted(address, process))
 }
 
@@ -65,8 +65,8 @@ export async function notGranted(grants: Grants, workloads: readonly Workload[])
 
 /** Whether entries that need facts which were not read at the registration grant the claim even so. */
 export async function isGrantedAnew(all: Grants, workload: Workload): Promise<boolean> {
-  const { address, facts, process, uid, gid, target } = workload
-  const grants = all.forTarget(target)
+  const { address, facts, process, uid, gid } = workload
+  const grants = all.forClaim(workload)
   // Without a process nothing more can be found out.
   if (facts.some(({ isDeclared }) => isDeclared === true)) return false
   if (facts.length !== 1 || !grants.isUndecided(address, facts)) return false

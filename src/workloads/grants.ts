@@ -6,6 +6,7 @@ import {
   gatewayEntries,
   grantingEntry,
   limitingEntries,
+  namingEntries,
   narrowingOptions,
   tightest,
   type UsageLimits,
@@ -13,7 +14,7 @@ import {
   wantsHash,
   whyNotGranted
 } from '../policy/index.ts'
-import type { RegisterInput } from './register-input.ts'
+import { dnsNamesOf, type RegisterInput } from './register-input.ts'
 import type { Target } from './target.ts'
 import type { Workload } from './workload.ts'
 
@@ -28,16 +29,24 @@ export interface GrantsDeps {
   readonly attestor: Pick<Attestor, 'attest' | 'attestUser'>
 }
 
+/** What an entry must name besides the address. */
+interface Wanted {
+  readonly what: string
+  /** Options of `warren entry add` that name it. */
+  readonly options: string
+  readonly among: (entries: readonly Entry[]) => readonly Entry[]
+}
+
 /** Decides which process may be which workload of this host. */
 export class Grants {
   readonly #deps: GrantsDeps
-  readonly #gateway: string | undefined
+  readonly #wanted: readonly Wanted[]
   // Asked at each connection: an answer holds as long as the entries do.
   readonly #limits = new WeakMap<readonly AttestedProcess[], { entries: readonly Entry[]; limits: UsageLimits }>()
 
-  constructor(deps: GrantsDeps, gateway?: string) {
+  constructor(deps: GrantsDeps, wanted: readonly Wanted[] = []) {
     this.#deps = deps
-    this.#gateway = gateway
+    this.#wanted = wanted
   }
 
   /** The same grants with other entries: for questions. */
@@ -46,17 +55,34 @@ export class Grants {
   }
 
   /**
-   * The grants that count for a registration with this target, or for one that asks for it.
+   * The grants that count for a registration with this target and these names for its certificates, or for one that asks for them.
    *
-   * To stand for a server of another host, an entry must name that server. Nobody may by being root: whom the agent reaches with the
-   * network of its host is for those to say who set the policy.
+   * To stand for a server of another host, an entry must name that server, and to have a DNS name, that name. Nobody may by being
+   * root: whom the agent reaches with the network of its host, and what clients elsewhere trust, is for those to say who set the policy.
    */
-  forTarget(target: RegisterInput['target'] | Target): Grants {
-    if (target?.kind !== 'tcp' || target.gateway !== true) return this
-    const server = 'address' in target ? gatewayName(target.address) : formatHostPort(target)
+  forClaim(claim: Pick<RegisterInput, 'dnsNames'> & { readonly target: RegisterInput['target'] | Target }): Grants {
     const { entries } = this.#deps
-    const named = () => ({ entries: gatewayEntries(entries().entries, server), strict: true })
-    return new Grants({ ...this.#deps, entries: named }, server)
+    const wanted: Wanted[] = []
+    const { target } = claim
+    if (target?.kind === 'tcp' && target.gateway === true) {
+      const server = 'address' in target ? gatewayName(target.address) : formatHostPort(target)
+      wanted.push({
+        what: `as a gateway to ${server}`,
+        options: ` --gateway ${server}`,
+        among: all => gatewayEntries(all, server)
+      })
+    }
+    const names = dnsNamesOf(claim)
+    if (names.length > 0) {
+      wanted.push({
+        what: `with a certificate for ${names.join(', ')}`,
+        options: names.map(name => ` --dns-name ${name}`).join(''),
+        among: all => namingEntries(all, names)
+      })
+    }
+    if (wanted.length === 0) return this
+    const named = () => ({ entries: wanted.reduce((left, { among }) => among(left), entries().entries), strict: true })
+    return new Grants({ ...this.#deps, entries: named }, wanted)
   }
 
   /** The facts about a process, including those about its executable that some entry for `address` needs. */
@@ -128,13 +154,14 @@ export class Grants {
 
   #notGranted(address: Address, facts: AttestedProcess): WarrenError {
     const { entries, strict } = this.#deps.entries()
-    const gateway = this.#gateway === undefined ? '' : ` as a gateway to ${this.#gateway}`
-    const why = `${whyNotGranted(entries, address, facts)}${gateway}`
-    const text = this.#isPrivileged(facts) && gateway === '' ? `${why}${whyNotBuiltIn(strict, facts)}` : why
+    const what = this.#wanted.map(one => ` ${one.what}`).join(' and')
+    const options = this.#wanted.map(one => one.options).join('')
+    const why = `${whyNotGranted(entries, address, facts)}${what}`
+    const text = this.#isPrivileged(facts) && what === '' ? `${why}${whyNotBuiltIn(strict, facts)}` : why
     const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow}${gateway === '' ? '' : ` --gateway ${this.#gateway}`} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
+      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow}${options} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
   }
 }

@@ -1,6 +1,7 @@
 import type { PeerCredentials } from '../attest/index.ts'
 import {
   DEFAULT_WEIGHT,
+  dnsName,
   ErrorCode,
   type LimitName,
   MAX_WEIGHT,
@@ -45,6 +46,8 @@ export interface RegisterInput {
   readonly ports?: readonly number[]
   /** Share of new connections against other instances, 0 to 1000. @default 100 */
   readonly weight?: number | undefined
+  /** Names for its certificates. @default none */
+  readonly dnsNames?: readonly string[]
   readonly ttlMs: number
   readonly ownerPid: number
   /** The identity is for every process of the user, and not only for the registered one. @default false */
@@ -57,6 +60,7 @@ export const MAX_LABELS = 32
 export const MAX_LABEL_LENGTH = 255
 export const MAX_APPLICATION_LENGTH = 128
 export const MAX_PORTS = 16
+export const MAX_DNS_NAMES = 16
 const MAX_PORT = 65_535
 const DEFAULT_TTL_MS = 60_000
 const MIN_TTL_MS = 1_000
@@ -64,7 +68,7 @@ const MAX_TTL_MS = 24 * 3_600_000
 
 /** Throws INVALID_ARGUMENT if it is more than a registration may carry to every host. */
 export function checkSize(input: RegisterInput): void {
-  const { whitelist, labels, application, ports = [] } = input
+  const { whitelist, labels, application, ports = [], dnsNames = [] } = input
   checkPorts(input)
   checkWeight(input)
   const pairs = Object.entries(labels)
@@ -74,13 +78,14 @@ export function checkSize(input: RegisterInput): void {
     [pairs.length, MAX_LABELS, 'registration_labels'],
     [longest, MAX_LABEL_LENGTH, 'registration_label_length'],
     [ports.length, MAX_PORTS, 'registration_ports'],
+    [dnsNames.length, MAX_DNS_NAMES, 'registration_dns_names'],
     [application.length, MAX_APPLICATION_LENGTH, 'registration_application_length']
   ]
   for (const [size, max, limit] of sizes) {
     if (size <= max) continue
     throw new WarrenError(
       ErrorCode.InvalidArgument,
-      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, ${MAX_PORTS} ports, and an application name of ${MAX_APPLICATION_LENGTH}`,
+      `a registration has at most ${MAX_WHITELIST} whitelist entries, ${MAX_LABELS} labels of ${MAX_LABEL_LENGTH} characters, ${MAX_PORTS} ports, ${MAX_DNS_NAMES} DNS names, and an application name of ${MAX_APPLICATION_LENGTH}`,
       { limit }
     )
   }
@@ -118,6 +123,11 @@ function portFault(ports: readonly number[], isServer: boolean): string | undefi
   if (new Set(ports).size < ports.length) return 'a port is declared twice'
   if (ports.some(port => port < 1 || port > MAX_PORT)) return 'a declared port is not from 1 to 65535'
   return ports.length > 0 && !isServer ? 'a registration without a target has no ports' : undefined
+}
+
+/** The names for its certificates, each once and in its one form. Throws INVALID_ARGUMENT. */
+export function dnsNamesOf({ dnsNames = [] }: Pick<RegisterInput, 'dnsNames'>): string[] {
+  return [...new Set(dnsNames.map(dnsName))]
 }
 
 /** The time to live of a request, in milliseconds: the requested one within bounds, or a minute. */

@@ -7,7 +7,7 @@ import type { LocalRecord } from '../registry/index.ts'
 import type { Claim } from './claim.ts'
 import type { Delivery } from './delivery.ts'
 import type { Checker } from './health/index.ts'
-import { type RegisterInput, type Registrant, ttlOf } from './register-input.ts'
+import { dnsNamesOf, type RegisterInput, type Registrant, ttlOf } from './register-input.ts'
 import type { Target } from './target.ts'
 
 export type EndReason = RegistrationEnd
@@ -29,6 +29,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly target: Target | undefined
   /** How the agent checks the target, if it does. */
   readonly check: Checker | undefined
+  /** Names that its certificates on spiffe.sock have, in lower case. */
+  readonly dnsNames: readonly string[]
   /** What it set for itself; the entries that grant it may set less. */
   readonly limits: UsageLimits
   /** SHA-256 of the session token; the token itself is not kept. */
@@ -70,6 +72,7 @@ export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant,
     facts,
     process,
     forUser: input.forUser ?? false,
+    dnsNames: Object.freeze(dnsNamesOf(input)),
     limits: limitsOf({ maxConnects: input.maxConnects ?? 0, maxRate: input.maxRate ?? 0 }),
     protocols: target === undefined ? [] : [target.kind === 'unix' ? target.protocol : target.kind],
     whitelist,

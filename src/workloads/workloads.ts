@@ -109,7 +109,7 @@ export class Workloads {
   async register(input: RegisterInput, caller: Registrant): Promise<{ workload: Workload; token: string }> {
     const address = parseLocalName(input.address, this.#deps.machine)
     const process = ownerOf(input, caller)
-    const attest = () => attestClaim(this.#deps.grants.forTarget(input.target), process, caller, address)
+    const attest = () => attestClaim(this.#deps.grants.forClaim(input), process, caller, address)
     return await this.#register(input, { address, process }, attest, () => caller)
   }
 
@@ -170,7 +170,7 @@ export class Workloads {
     const { trustDomain, machine, zone, tokens, clock, log, listenDir, portServers } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
     if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
-    this.#deps.grants.forTarget(input.target).require(address, spiffeId, facts)
+    this.#deps.grants.forClaim(input).require(address, spiffeId, facts)
     checkSize(inZone(input, zone))
     checkRoom(this.#table, caller, this.#deps.limits)
     const whitelist = input.whitelist.map(parsePattern)

@@ -1,92 +1,19 @@
 import assert from 'node:assert/strict'
-import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import test from 'node:test'
 import { decodeProtectedHeader, SignJWT } from 'jose'
-import type { Caller } from '../../src/api/index.ts'
-import { spiffeHandlers } from '../../src/api/services/spiffe.ts'
-import { Shares } from '../../src/api/share.ts'
-import { HOST_VIEW, unknownView } from '../../src/attest/index.ts'
+import { unknownView } from '../../src/attest/index.ts'
 import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/ca/jwt.ts'
 import { announcedKey } from '../../src/ca/membership/index.ts'
-import { Svids } from '../../src/ca/svids.ts'
-import { silentMetrics, systemClock } from '../../src/core/index.ts'
-import { addressOfSpiffeId, generateSigningKeyPair, issueWorkload, toPem } from '../../src/identity/index.ts'
+import { generateSigningKeyPair } from '../../src/identity/index.ts'
 import { create, spiffePb } from '../../src/wire/index.ts'
-import type { Workload } from '../../src/workloads/index.ts'
-import { Domain, NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
+import { NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
+import { Agent, caller, domain, ID, JWT_LIFETIME_MS } from './spiffe-agent.ts'
 
-const domain = await Domain.create()
-const host = await domain.host('a')
-const JWT_LIFETIME_MS = 300_000
-const ID = `spiffe://${TRUST_DOMAIN}/dev/web/nginx/default/a`
 const code =
   (wanted: string, reason = /./) =>
   (err: Error & { code?: string; reason?: string }) =>
     err.code === wanted && reason.test(err.reason ?? '')
-
-function workload(spiffeId: string, uid: number, pid: number, forUser: boolean): Workload {
-  return {
-    address: addressOfSpiffeId(TRUST_DOMAIN, spiffeId),
-    forUser,
-    registrationId: `${spiffeId} ${uid} ${pid}`,
-    spiffeId,
-    uid,
-    view: HOST_VIEW,
-    process: { pid }
-  } as unknown as Workload
-}
-
-const shares = new Shares({ bytesPerSecond: 1e9, waitingBytes: 1e9 }, systemClock, silentMetrics)
-
-function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
-  return { uid, pid, view, share: shares.of({ uid, view }) } as unknown as Caller
-}
-
-class Agent {
-  wallMs = NOW_MS
-  registrations: Workload[] = []
-  readonly jwtKey = generateSigningKeyPair()
-  #changed = Promise.withResolvers<void>()
-  readonly svids = new Svids(
-    async spiffeId => {
-      const key = generateSigningKeyPair()
-      const nowMs = this.wallMs
-      const leaf = await issueWorkload({ node: host.issuer, spiffeId, publicKey: createPublicKey(key), nowMs })
-      const chainDer = [leaf, ...host.chain.slice(0, 2)]
-      const certPem = chainDer.map(toPem).join('')
-      return { chainDer, certPem, key, notBeforeMs: nowMs, notAfterMs: nowMs + 3_600_000 }
-    },
-    { wallMs: () => this.wallMs, monotonicMs: () => this.wallMs }
-  )
-  readonly handlers = spiffeHandlers({
-    trustDomain: TRUST_DOMAIN,
-    registrations: () => this.registrations,
-    svids: this.svids,
-    roots: () => [domain.root],
-    jwt: (spiffeId, audience) => signJwt(this.jwtKey, spiffeId, audience, this.wallMs, JWT_LIFETIME_MS),
-    jwtHosts: () => [{ machine: 'a', scopes: [], jwtKeys: [announcedKey(this.jwtKey)] }],
-    changed: () => this.#changed.promise,
-    nowMs: () => this.wallMs
-  })
-
-  register(spiffeId: string, uid: number, pid: number, forUser = true): void {
-    const one = workload(spiffeId, uid, pid, forUser)
-    this.registrations.push(one)
-    this.svids.add(one.registrationId, spiffeId)
-  }
-
-  change(): void {
-    this.#changed.resolve()
-    this.#changed = Promise.withResolvers()
-  }
-
-  watch(who: Caller, t: test.TestContext) {
-    const ending = new AbortController()
-    t.after(() => ending.abort())
-    const request = create(spiffePb.X509SVIDRequestSchema)
-    return this.handlers.fetchX509SVID(request, who, ending.signal)[Symbol.asyncIterator]()
-  }
-}
 
 test('a process gets its own identities, or those of its user, and never those of another user', async t => {
   const agent = new Agent()

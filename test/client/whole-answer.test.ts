@@ -10,6 +10,7 @@ import { fetchOnce } from '../../src/cli/svid/source.ts'
 import { AgentClient, register } from '../../src/client/index.ts'
 import { silentLogger } from '../../src/core/index.ts'
 import { apiPb, create } from '../../src/wire/index.ts'
+import { spiffeSocket } from '../api/spiffe-socket.ts'
 import { fakeCredentials, tempDir, workloadHandlers } from '../api/support.ts'
 
 const FRAME_HEADER_BYTES = 9
@@ -73,7 +74,7 @@ async function setUp(t: TestContext, handlers: Partial<WorkloadHandlers>, spiffe
   t.after(() => server.close())
   const relays = [await inOnePiece(t, join(front, 'agent.sock'), join(runtimeDir, 'agent.sock'))]
   if (spiffe !== undefined) {
-    const workloads = await serveSpiffeApi({ ...options, handlers: spiffe as SpiffeHandlers })
+    const workloads = await serveSpiffeApi({ ...options, handlers: spiffeSocket(spiffe) })
     t.after(() => workloads.close())
     relays.push(await inOnePiece(t, join(front, 'spiffe.sock'), join(runtimeDir, 'spiffe.sock')))
   }

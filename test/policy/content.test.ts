@@ -125,7 +125,8 @@ test('rules, entries, strict and revocations travel together, and what a change 
     exeSha256: SHA,
     systemdUnit: 'x.service',
     cgroup: '/x',
-    gateways: ['db.example.net:5432', '[2001:db8::7]:80']
+    gateways: ['db.example.net:5432', '[2001:db8::7]:80'],
+    dnsNames: ['db.example.net', '*.example.org']
   }
   const two = next(one, { entries: addEntry(one, draft(all), NOW).entries })
   const peer = peerKeyOf(rawPublicKey(admin))
@@ -180,12 +181,22 @@ test('an entry without a property of a process would grant to everybody, and is 
     ['db:0'],
     Array.from({ length: 17 }, (_, at) => `db${at}:1`)
   ].map(names => ({ uid: 1, gateways: names }))
+  const dnsNames = [
+    ['DB'],
+    ['*'],
+    ['a..b'],
+    ['*.*.a'],
+    ['10.0.0.1'],
+    ['a_b'],
+    Array.from({ length: 17 }, (_, at) => `db${at}`)
+  ]
   for (const bad of [
     { exePath: 'nginx' },
     { cgroup: '/a/../b' },
     { systemdUnit: 'nginx' },
     { exeSha256: 'ab' },
-    ...gateways
+    ...gateways,
+    ...dnsNames.map(names => ({ uid: 1, dnsNames: names }))
   ]) {
     assert.throws(() => addEntry(undefined, draft(bad), NOW), codeOf(ErrorCode.InvalidArgument))
   }

@@ -132,6 +132,7 @@ const pattern = fc.tuple(component, component, component, component).map(parts =
 const people = { owner: fc.constantFrom('', 'ops', 'a: b #c'), reason: fc.constantFrom('', 'why?', '"x" \'y\' → {z}') }
 const protocols = fc.constantFrom<apiPb.Protocol[]>([], [apiPb.Protocol.TCP], [apiPb.Protocol.UDP])
 const gateways = fc.constantFrom<string[]>([], ['db.example.net:5432'], ['a:1', '[2001:db8::7]:80'])
+const dnsNames = fc.constantFrom<string[]>([], ['db.example.net'], ['*.example.net', 'localhost'])
 const anyPolicy = fc.record({
   strict: fc.boolean(),
   rules: fc.uniqueArray(
@@ -145,7 +146,7 @@ const anyPolicy = fc.record({
     }),
     { selector: ({ source, destination, protocols }) => `${source} ${destination} ${protocols}`, maxLength: 6 }
   ),
-  entries: fc.uniqueArray(fc.record({ grants: pattern, uid: fc.constantFrom(0, 7), gateways, ...people }), {
+  entries: fc.uniqueArray(fc.record({ grants: pattern, uid: fc.constantFrom(0, 7), gateways, dnsNames, ...people }), {
     selector: ({ grants, uid }) => `${grants} ${uid}`,
     maxLength: 4
   }),

@@ -38,6 +38,7 @@ import { MAX_KEPT_JOINS, MAX_WAITING_HOSTS } from '../../src/state/join-store.ts
 import { MAX_DATAGRAM_BYTES } from '../../src/wire/index.ts'
 import {
   MAX_APPLICATION_LENGTH,
+  MAX_DNS_NAMES,
   MAX_LABEL_LENGTH,
   MAX_LABELS,
   MAX_PORTS,
@@ -67,6 +68,7 @@ const VALUES: Record<LimitName, number> = {
   registration_labels: MAX_LABELS,
   registration_label_length: MAX_LABEL_LENGTH,
   registration_ports: MAX_PORTS,
+  registration_dns_names: MAX_DNS_NAMES,
   registration_application_length: MAX_APPLICATION_LENGTH,
   attest_waiting: MAX_WAITING,
   hash_waiting: HASHER.maxWaiting,

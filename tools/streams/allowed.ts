@@ -6,6 +6,8 @@
  * src/wire, frames by `readFrame` and FrameStream, and all else by events.
  */
 export const ALLOWED: Readonly<Record<string, string>> = {
+  'src/api/grpc/reflection.ts': 'messages of a call of the local API, whose stream is open until its answer has ended',
+  'src/api/services/arrivals.ts': 'the same',
   'src/api/routes.ts': 'events of a handler of this process, which are no stream',
   'src/api/services/admins.ts': 'what src/cluster/admins/signing.ts yields, which is no stream',
   'src/api/services/events.ts': 'what src/events/history.ts yields, which is no stream',

@@ -1,5 +1,4 @@
-import { type SpiffeHandlers, spiffeHandlers } from '../../api/index.ts'
-import { signJwt } from '../../ca/index.ts'
+import { type SpiffeSocketHandlers, spiffeSocketHandlers } from '../../api/index.ts'
 import { anyChange } from '../../core/index.ts'
 import { owners } from '../../registry/index.ts'
 import type { Base } from './base.ts'
@@ -15,16 +14,17 @@ interface SpiffeParts {
 }
 
 /** The handlers of spiffe.sock. */
-export function spiffeServices({ base, cluster, ca, local }: SpiffeParts): SpiffeHandlers {
-  const { membership, clock, hostClock } = base
+export function spiffeServices({ base, cluster, ca, local }: SpiffeParts): SpiffeSocketHandlers {
+  const { membership, clock, hostClock, log } = base
   const { state, registry, trust } = cluster
   const { trustDomain, jwtKeys } = membership
-  return spiffeHandlers({
+  return spiffeSocketHandlers({
     trustDomain,
     registrations: () => local.workloads.all(),
     svids: ca.exportedSvids,
     roots: () => trust.state.roots.map(({ der }) => der),
-    jwt: (spiffeId, audience) => signJwt(jwtKeys.signing, spiffeId, audience, hostClock.wallMs(), jwtKeys.tokenMs),
+    tokens: jwtKeys,
+    hostMs: () => hostClock.wallMs(),
     jwtHosts: () =>
       owners(state).map(({ machine: name, identity, jwtKeys: published }) => ({
         machine: name,
@@ -35,6 +35,8 @@ export function spiffeServices({ base, cluster, ca, local }: SpiffeParts): Spiff
       () => registry.changed(),
       () => ca.rotation.changed()
     ),
-    nowMs: () => clock.wallMs()
+    nowMs: () => clock.wallMs(),
+    isServing: () => ca.renewal.expiry === undefined && cluster.evictions.evictionReason === undefined,
+    log
   })
 }

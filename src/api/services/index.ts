@@ -1,6 +1,6 @@
 export { adminHandlers } from './admin.ts'
 export type { KnownHost } from './policy.ts'
 export { ServiceList } from './service-list.ts'
-export { spiffeHandlers } from './spiffe.ts'
+export { type SpiffeSocketDeps, spiffeSocketHandlers } from './spiffe-socket.ts'
 export { memberViews } from './views.ts'
 export { workloadHandlers } from './workload.ts'

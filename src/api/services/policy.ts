@@ -169,6 +169,7 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     reason: entry.reason,
     owner: entry.owner ?? '',
     gateways: [...(entry.gateways ?? [])],
+    dnsNames: [...(entry.dnsNames ?? [])],
     createdAtMs: BigInt(entry.createdAtMs),
     by: entry.by ?? ROOT_NAME,
     ...limitFields(entry)

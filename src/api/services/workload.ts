@@ -79,7 +79,8 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
         listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
         replication,
         ttlMs: workload.ttlMs,
-        problem: serverOf(workload.target)?.problem ?? ''
+        problem: serverOf(workload.target)?.problem ?? '',
+        dnsNames: [...workload.dnsNames]
       }
     },
 
@@ -212,6 +213,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     labels: request.labels,
     ports: request.ports,
     weight: request.weight,
+    dnsNames: request.dnsNames,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,
     forUser: request.forUser,

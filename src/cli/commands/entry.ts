@@ -20,6 +20,7 @@ interface EntryOptions extends UsageLimitOptions, WaitOptions {
   readonly unit?: string
   readonly cgroup?: string
   readonly gateway?: string[]
+  readonly dnsName?: string[]
   readonly reason?: string
   readonly owner?: string
 }
@@ -53,6 +54,7 @@ export function addEntry(program: Command): void {
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
     .option('--gateway <host:port>', 'server of another host for which they may stand; may be repeated', collect)
+    .option('--dns-name <name>', 'DNS name that their certificates may have, or *.NAME; may be repeated', collect)
     .option('--reason <text>', 'reason that `warren policy show` prints')
     .option('--owner <text>', 'who answers for it, as `warren policy show` prints it')
   addReceiptsWait(addUsageLimits(add, 'to each registration that it grants')).action(
@@ -60,10 +62,18 @@ export function addEntry(program: Command): void {
       const context = contextOf(command)
       const { agent, show, say } = context
       const wait = receiptsWait(context, options)
-      const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], ...others } = options
+      const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], dnsName = [], ...others } = options
       const { wait: _wait, timeout: _timeout, ...rest } = others
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
-      const selectors = { ...rest, ...ids, gateways, exePath: exe, exeSha256: sha256, systemdUnit: unit }
+      const selectors = {
+        ...rest,
+        ...ids,
+        gateways,
+        dnsNames: dnsName,
+        exePath: exe,
+        exeSha256: sha256,
+        systemdUnit: unit
+      }
       const { entries: before } = await agent.admin.getPolicy({})
       const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
       const view = added === undefined ? undefined : entryView(added)
@@ -72,7 +82,7 @@ export function addEntry(program: Command): void {
       const awaited = await wait(version)
       show({ entry: view, version, replaced: replaced.map(({ id }) => id), ...awaited }, () => view?.id ?? '')
       say(`granted, as of policy version ${version}`)
-      for (const former of replaced) say(replacedLine(former, view?.gateways ?? []))
+      for (const former of replaced) say(replacedLine(former, view))
       sayReceipts(context, version, awaited)
       if (uid === OVERFLOW_ID) {
         say(`uid ${uid} stands for every user that a host cannot map: this entry grants nothing to its processes`)
@@ -121,9 +131,18 @@ function id(text: string): number {
   throw new InvalidArgumentError('It is a number.')
 }
 
-function replacedLine({ id, gateways }: { id: string; gateways: string[] }, now: readonly string[]): string {
-  const lost = gateways.filter(server => !now.includes(server))
+type Named = Pick<ReturnType<typeof entryView>, 'gateways' | 'dnsNames'>
+
+function replacedLine({ id, gateways, dnsNames }: Named & { readonly id: string }, now: Named | undefined): string {
+  const lost = [
+    ...namesLost('gateway to', gateways, now?.gateways),
+    ...namesLost('certificate for', dnsNames, now?.dnsNames)
+  ]
   const text = `it replaces ${printable(id)}, which was for the same addresses and processes`
-  if (lost.length === 0) return text
-  return `${text}: no gateway to ${lost.map(printable).join(', ')} any more; one command names all servers`
+  return lost.length === 0 ? text : `${text}: ${lost.join(', and ')} any more; one command names all of them`
+}
+
+function namesLost(what: string, before: readonly string[], now: readonly string[] = []): string[] {
+  const lost = before.filter(name => !now.includes(name))
+  return lost.length === 0 ? [] : [`no ${what} ${lost.map(printable).join(', ')}`]
 }

@@ -1,6 +1,13 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Command } from 'commander'
-import { ErrorCode, formatHostPort, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
+import {
+  ErrorCode,
+  formatHostPort,
+  parseDuration,
+  parseHostPort,
+  requireDnsNames,
+  WarrenError
+} from '../../core/index.ts'
 import { type apiPb, healthCheckOf } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
@@ -27,6 +34,7 @@ interface RegisterOptions extends UsageLimitOptions {
   readonly label?: string[]
   readonly port?: string[]
   readonly weight?: number
+  readonly dnsName?: string[]
   readonly ttl?: string
   readonly pid?: string
   readonly forUser?: true
@@ -54,6 +62,7 @@ export function addRegister(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
     .addOption(weightOption())
+    .option('--dns-name <name>', 'DNS name for its certificates; an entry must name it; may be repeated', collect)
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
     .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')
@@ -66,6 +75,12 @@ export function addRegister(program: Command): void {
     const request = requestOf(address, options)
     const { agent, say } = contextOf(command)
     const response = await agent.workload.register(request)
+    try {
+      requireDnsNames(options.dnsName ?? [], response.dnsNames)
+    } catch (err) {
+      await agent.workload.deregister({ token: response.token })
+      throw err
+    }
     const { replication } = response
     printJson({ ...fields(response), replication: replication === undefined ? undefined : fields(replication) })
     say(replicationText('known to', replication))
@@ -84,6 +99,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     labels: parseLabels(options.label ?? []),
     ports: parsePorts(options.port ?? []),
     ...(options.weight !== undefined && { weight: options.weight }),
+    dnsNames: options.dnsName ?? [],
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),
     ownerPid: options.pid === undefined ? process.ppid : parsePid(options.pid),

@@ -66,7 +66,8 @@ export function entryTable(entries: readonly EntryView[]): string {
     { title: 'GRANTS', value: entry => entry.grants },
     { title: 'MACHINE', value: entry => entry.machine || 'any' },
     { title: 'TO PROCESSES OF', value: selectors },
-    ...gatewaysColumn(entries),
+    ...listColumn(entries, 'GATEWAY TO', ({ gateways }) => gateways),
+    ...listColumn(entries, 'DNS NAMES', ({ dnsNames }) => dnsNames),
     ...limitsColumn(entries),
     ...ownerColumn(entries),
     ...byColumns(entries, Date.now()),
@@ -75,10 +76,14 @@ export function entryTable(entries: readonly EntryView[]): string {
   return table(columns, entries)
 }
 
-/** Only where an entry names servers of other hosts. */
-function gatewaysColumn(entries: readonly EntryView[]): Column<EntryView>[] {
-  if (entries.every(({ gateways }) => gateways.length === 0)) return []
-  return [{ title: 'GATEWAY TO', value: ({ gateways }) => gateways.join(' ') || '-' }]
+/** Only where an entry has such names. */
+function listColumn(
+  entries: readonly EntryView[],
+  title: string,
+  of: (entry: EntryView) => readonly string[]
+): Column<EntryView>[] {
+  if (entries.every(entry => of(entry).length === 0)) return []
+  return [{ title, value: entry => of(entry).join(' ') || '-' }]
 }
 
 export function revocationTable(revocations: readonly RevocationView[], nowMs: number): string {

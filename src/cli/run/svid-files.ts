@@ -3,8 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AgentClient } from '../../client/index.ts'
 import { raceAbort } from '../../core/index.ts'
-import { SvidDirectory } from '../svid/directory.ts'
-import { follow } from '../svid/source.ts'
+import { follow, SvidDirectory } from '../svid/index.ts'
 
 /** Files of an identity for one command, written again at each renewal, and removed with `remove`. */
 export class SvidFiles {

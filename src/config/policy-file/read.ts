@@ -154,6 +154,7 @@ function entryOf(entry: EntryForm) {
     systemdUnit: entry.unit ?? '',
     cgroup: entry.cgroup ?? '',
     gateways: entry.gateways ?? [],
+    dnsNames: entry['dns-names'] ?? [],
     maxConnects: entry['max-connects'] ?? 0,
     maxRate: entry['max-rate'] ?? 0,
     ...peopleOf(entry)

@@ -1,11 +1,12 @@
 import { z } from 'zod'
-import { gatewayName, WarrenError } from '../../core/index.ts'
+import { dnsNamePattern, gatewayName, WarrenError } from '../../core/index.ts'
 import { parsePattern } from '../../identity/index.ts'
 import { parseAssertion } from './assertion.ts'
 import { parseDate } from './date.ts'
 
 const MAX_ID = 2 ** 32 - 2
 const MAX_GATEWAYS = 16
+const MAX_DNS_NAMES = 16
 const MAX_CONNECTS = 1_000_000
 // As of the options of `warren allow`.
 const MIN_RATE = 1_000
@@ -76,6 +77,11 @@ export const entrySchema = z.strictObject({
     .max(MAX_GATEWAYS)
     .optional()
     .meta({ description: 'servers of other hosts for which its registrations may stand' }),
+  'dns-names': z
+    .array(parsed('DNS name, as in db.example.net or *.example.net, that its certificates may have', dnsNamePattern))
+    .max(MAX_DNS_NAMES)
+    .optional()
+    .meta({ description: 'DNS names that the certificates of its registrations may have' }),
   ...limits,
   ...people
 })

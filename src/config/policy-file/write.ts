@@ -33,6 +33,7 @@ export function policyFileData({ rules, entries, invariants, strict }: Exported)
         cgroup: entry.cgroup
       }),
       ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways }),
+      ...(entry.dnsNames.length === 0 ? {} : { 'dns-names': entry.dnsNames }),
       ...limitsOf(entry),
       ...peopleOf(entry)
     })),

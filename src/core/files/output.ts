@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   fchmodSync,
+  fchownSync,
   fsyncSync,
   linkSync,
   openSync,
@@ -22,6 +23,8 @@ export interface OutputOptions {
   readonly what: string
   /** Mode of the file, independent of the umask. @default 0o600 */
   readonly mode?: number
+  /** The group that the file gets, before it gets its mode. @default that of a new file */
+  readonly gid?: number | undefined
   /**
    * Whether a file that begins with these bytes, up to 64, has the kind that is written, and may be replaced. @default
    * none has
@@ -44,13 +47,14 @@ const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP',
  * cannot be written.
  */
 export function writeOutput(path: string, content: Uint8Array | string, options: OutputOptions): void {
-  const { what, mode = 0o600 } = options
+  const { what, mode = 0o600, gid } = options
   // The temporary file has a name that cannot be guessed, and never replaces an existing file.
   const staged = join(dirname(path), `.warren-${randomBytes(9).toString('hex')}`)
   try {
     const former = replaceable(path, options)
     const file = openSync(staged, 'wx', 0o600)
     try {
+      if (gid !== undefined) fchownSync(file, process.getuid?.() ?? 0, gid)
       fchmodSync(file, mode)
       const bytes = typeof content === 'string' ? Buffer.from(content) : content
       for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written)

@@ -22,6 +22,7 @@ export const LIMIT_NAMES = [
   'registration_labels',
   'registration_label_length',
   'registration_ports',
+  'registration_dns_names',
   'registration_application_length',
   'attest_waiting',
   'hash_waiting',

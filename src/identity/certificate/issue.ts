@@ -93,18 +93,23 @@ export async function issueNode(
 
 /** The X.509-SVID of a workload, signed by the CA of its host; never expires after that CA. DER. */
 export async function issueWorkload(
-  options: Dates & { node: Issuer; spiffeId: string; publicKey: KeyObject }
+  options: Dates & {
+    node: Issuer
+    spiffeId: string
+    /** Further names, for clients that know a server by its name. */
+    dnsNames?: readonly string[] | undefined
+    publicKey: KeyObject
+  }
 ): Promise<Uint8Array> {
-  const { node, spiffeId, publicKey } = options
+  const { node, spiffeId, dnsNames = [], publicKey } = options
   return await issue({
     ...options,
-    // SPIFFE wants the identity only in the URI; with an empty subject the name extension would have to be critical.
-    subject: 'O=warren',
+    subject: subjectOf(spiffeId),
     publicKey,
     issuer: node.certificate,
     signingKey: node.key,
     lifetimeMs: options.lifetimeMs ?? LIFETIME_MS.workload,
-    extensions: leafExtensions(spiffeId)
+    extensions: leafExtensions(spiffeId, dnsNames)
   })
 }
 
@@ -183,12 +188,25 @@ function caExtensions(trustDomain: string, pathLength: number | undefined): x509
   ]
 }
 
-function leafExtensions(spiffeId: string): x509.Extension[] {
+// RFC 5280, appendix A.1: beyond it some programs refuse the certificate.
+const MAX_COMMON_NAME_LENGTH = 64
+
+// The identity of SPIFFE is in the URI; this is for programs that show or map a subject. With slashes, since some take a common name
+// with dots for the name of a host. An empty subject would make the name extension critical.
+function subjectOf(spiffeId: string): string {
+  const path = spiffeId.split('/').slice(3).join('/')
+  return path.length <= MAX_COMMON_NAME_LENGTH ? `CN=${path}, O=warren` : 'O=warren'
+}
+
+function leafExtensions(spiffeId: string, dnsNames: readonly string[]): x509.Extension[] {
   return [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
     new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-    new x509.SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId }])
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'url', value: spiffeId },
+      ...dnsNames.map(value => ({ type: 'dns' as const, value }))
+    ])
   ]
 }
 

@@ -272,6 +272,107 @@ export declare type ValidateJWTSVIDResponse = Message<"ValidateJWTSVIDResponse">
 export declare const ValidateJWTSVIDResponseSchema: GenMessage<ValidateJWTSVIDResponse>;
 
 /**
+ * @generated from message WITSVIDRequest
+ */
+export declare type WITSVIDRequest = Message<"WITSVIDRequest"> & {
+  /**
+   * Empty: every identity of the caller.
+   *
+   * @generated from field: string spiffe_id = 1;
+   */
+  spiffeId: string;
+};
+
+/**
+ * Describes the message WITSVIDRequest.
+ * Use `create(WITSVIDRequestSchema)` to create a new message.
+ */
+export declare const WITSVIDRequestSchema: GenMessage<WITSVIDRequest>;
+
+/**
+ * Each message is the whole state.
+ *
+ * @generated from message WITSVIDResponse
+ */
+export declare type WITSVIDResponse = Message<"WITSVIDResponse"> & {
+  /**
+   * @generated from field: repeated WITSVID svids = 1;
+   */
+  svids: WITSVID[];
+};
+
+/**
+ * Describes the message WITSVIDResponse.
+ * Use `create(WITSVIDResponseSchema)` to create a new message.
+ */
+export declare const WITSVIDResponseSchema: GenMessage<WITSVIDResponse>;
+
+/**
+ * @generated from message WITSVID
+ */
+export declare type WITSVID = Message<"WITSVID"> & {
+  /**
+   * @generated from field: string spiffe_id = 1;
+   */
+  spiffeId: string;
+
+  /**
+   * A signed token of the type `wit+jwt`, in compact form.
+   *
+   * @generated from field: string wit_svid = 2;
+   */
+  witSvid: string;
+
+  /**
+   * The private key of its claim `cnf`: a JWK, JSON.
+   *
+   * @generated from field: string wit_svid_key = 3;
+   */
+  witSvidKey: string;
+
+  /**
+   * @generated from field: string hint = 4;
+   */
+  hint: string;
+};
+
+/**
+ * Describes the message WITSVID.
+ * Use `create(WITSVIDSchema)` to create a new message.
+ */
+export declare const WITSVIDSchema: GenMessage<WITSVID>;
+
+/**
+ * @generated from message WITBundlesRequest
+ */
+export declare type WITBundlesRequest = Message<"WITBundlesRequest"> & {
+};
+
+/**
+ * Describes the message WITBundlesRequest.
+ * Use `create(WITBundlesRequestSchema)` to create a new message.
+ */
+export declare const WITBundlesRequestSchema: GenMessage<WITBundlesRequest>;
+
+/**
+ * @generated from message WITBundlesResponse
+ */
+export declare type WITBundlesResponse = Message<"WITBundlesResponse"> & {
+  /**
+   * By the SPIFFE ID of the trust domain: a JWK set, JSON.
+   *
+   * @generated from field: map<string, string> bundles = 1;
+   */
+  bundles: { [key: string]: string };
+};
+
+/**
+ * Describes the message WITBundlesResponse.
+ * Use `create(WITBundlesResponseSchema)` to create a new message.
+ */
+export declare const WITBundlesResponseSchema: GenMessage<WITBundlesResponse>;
+
+/**
  * Every call must carry the metadata `workload.spiffe.io: true`, which excludes a forged request of a web page.
  *
  * @generated from service SpiffeWorkloadAPI
@@ -316,6 +417,25 @@ export declare const SpiffeWorkloadAPI: GenService<{
     methodKind: "unary";
     input: typeof ValidateJWTSVIDRequestSchema;
     output: typeof ValidateJWTSVIDResponseSchema;
+  },
+  /**
+   * The WIT-SVID profile, which is incubating, as of revision 665a28f of 2026-07-01:
+   * https://github.com/spiffe/spiffe/blob/665a28f3253ecdce59f26f3ef29c0d6408b37c3d/standards/WIT-SVID.md
+   *
+   * @generated from rpc SpiffeWorkloadAPI.FetchWITSVID
+   */
+  fetchWITSVID: {
+    methodKind: "server_streaming";
+    input: typeof WITSVIDRequestSchema;
+    output: typeof WITSVIDResponseSchema;
+  },
+  /**
+   * @generated from rpc SpiffeWorkloadAPI.FetchWITBundles
+   */
+  fetchWITBundles: {
+    methodKind: "server_streaming";
+    input: typeof WITBundlesRequestSchema;
+    output: typeof WITBundlesResponseSchema;
   },
 }>;
 

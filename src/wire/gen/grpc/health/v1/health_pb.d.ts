@@ -91,5 +91,15 @@ export declare const Health: GenService<{
     input: typeof HealthCheckRequestSchema;
     output: typeof HealthCheckResponseSchema;
   },
+  /**
+   * The state at once and after each change; SERVICE_UNKNOWN for a service that the server does not know.
+   *
+   * @generated from rpc grpc.health.v1.Health.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof HealthCheckRequestSchema;
+    output: typeof HealthCheckResponseSchema;
+  },
 }>;
 

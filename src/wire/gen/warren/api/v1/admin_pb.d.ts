@@ -1850,6 +1850,13 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: string by = 18;
    */
   by: string;
+
+  /**
+   * Names that certificates of a registration which it grants may have; `*.` stands for one label.
+   *
+   * @generated from field: repeated string dns_names = 19;
+   */
+  dnsNames: string[];
 };
 
 /**

@@ -120,6 +120,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: optional uint32 weight = 15;
    */
   weight?: number | undefined;
+
+  /**
+   * Names for its certificates on spiffe.sock, for clients that know a server by its name. An entry must name each. At most 16. An
+   * older agent ignores them: see the answer.
+   *
+   * @generated from field: repeated string dns_names = 16;
+   */
+  dnsNames: string[];
 };
 
 /**
@@ -285,6 +293,13 @@ export declare type RegisterResponse = Message<"warren.api.v1.RegisterResponse">
    * @generated from field: string problem = 8;
    */
   problem: string;
+
+  /**
+   * The names that its certificates have.
+   *
+   * @generated from field: repeated string dns_names = 9;
+   */
+  dnsNames: string[];
 };
 
 /**

@@ -225,6 +225,14 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: repeated string gateways = 17;
    */
   gateways: string[];
+
+  /**
+   * Names, in lower case, that certificates of a registration which it grants may have; `*.` stands for one label. At most 16.
+   * An agent that does not know the field gives no certificate with a name.
+   *
+   * @generated from field: repeated string dns_names = 18;
+   */
+  dnsNames: string[];
 };
 
 /**

@@ -1,0 +1,2 @@
+export { healthHandlers } from './health.ts'
+export { reflectionHandlers } from './reflection.ts'

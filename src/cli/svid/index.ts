@@ -1,0 +1,5 @@
+export { groupId, keyMode } from './access.ts'
+export { SvidDirectory } from './directory.ts'
+export { runHook } from './hook.ts'
+export type { PemSvid } from './pem.ts'
+export { chosen, fetchOnce, follow } from './source.ts'

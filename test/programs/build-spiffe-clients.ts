@@ -1,0 +1,3 @@
+import { buildClients } from './support/spiffe-clients.ts'
+
+await buildClients(text => console.log(`spiffe clients: ${text}`))
