@@ -41,7 +41,7 @@ export async function serveAdminApi(options: AdminApiOptions): Promise<LocalServ
     mode: 0o600,
     service: 'admin',
     ...shared,
-    limits: { maxBodyBytes: MAX_ADMIN_BODY_BYTES, ...limits },
+    limits: { ...limits, maxBodyBytes: MAX_ADMIN_BODY_BYTES },
     agentUid,
     refuse,
     routes: adminRoutes(handlers)

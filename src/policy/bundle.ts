@@ -151,11 +151,17 @@ export function draftBundle(
   )
 }
 
-/** What the bytes that an admin is to sign say. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED. */
+/**
+ * All that the bytes say which an admin is to sign. Throws MESSAGE_TOO_LARGE or MESSAGE_MALFORMED, also if they say something to a
+ * later program that this one does not know.
+ */
 export function readUnsigned(bundle: Uint8Array): Bundle {
-  const { trustDomain } = decode(policyPb.BundleSchema, bundle, MAX_SET_BYTES)
+  const message = decode(policyPb.BundleSchema, bundle, MAX_SET_BYTES)
+  const known = Buffer.from(toBinary(policyPb.BundleSchema, message, { writeUnknownFields: false }))
   const signed = toBinary(policyPb.SignedBundleSchema, create(policyPb.SignedBundleSchema, { bundle }))
-  return readBundle(signed, trustDomain, 'admin')
+  const read = readBundle(signed, message.trustDomain, 'admin')
+  if (known.equals(bundle) && read.admins?.length === message.admins.length) return read
+  throw malformed('it has fields that this program does not know')
 }
 
 function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bundle {

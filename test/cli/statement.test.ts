@@ -13,7 +13,7 @@ import {
   sign
 } from '../../src/identity/index.ts'
 import { type Bundle, type Content, openSet, sealBundle } from '../../src/policy/index.ts'
-import { decode, policyPb } from '../../src/wire/index.ts'
+import { create, decode, policyPb, toBinary } from '../../src/wire/index.ts'
 
 const KEY = generatePeerKeyPair()
 const OWN = peerKeyOf(rawPublicKey(KEY))
@@ -100,4 +100,16 @@ test('an agent that leaves out or forges the former version gets no signature', 
   await assert.rejects(statement(next, forged.signed), { code: ErrorCode.SignatureInvalid })
   const skipped = contentOf(seal(seal(former, {}), { rules: [] }))
   await assert.rejects(statement(skipped, former.signed), { code: ErrorCode.MessageMalformed })
+})
+
+test('a statement with something that this program cannot show is not signed', async () => {
+  const content = contentOf(seal(undefined, { rules: [rule('r1', 'deny', 'dev.a.*.*')] }))
+  await statement(content)
+  // A field of a later program, and a role of one.
+  const later = Buffer.concat([content, Buffer.from([0xfa, 0x01, 0x01, 0x2a])])
+  await assert.rejects(statement(later), { code: ErrorCode.MessageMalformed, reason: /does not know/ })
+  const bundle = decode(policyPb.BundleSchema, content, 65_536)
+  const grant = { id: 'a1', key: rawPublicKey(KEY), name: 'eve', role: 99 as policyPb.Role, createdAtMs: 1n }
+  bundle.admins.push(create(policyPb.AdminGrantSchema, grant))
+  await assert.rejects(statement(toBinary(policyPb.BundleSchema, bundle)), { code: ErrorCode.MessageMalformed })
 })
