@@ -82,7 +82,7 @@ test('only people of the host read which user has a port, and it is forgotten on
   assert.throws(() => server.holder(), refusal(ErrorCode.DestinationUnreachable, /^another user has its port$/))
   assert.equal(server.refusal, 'another user has its port')
   assert.equal(server.problem, 'uid 1001 has 127.0.0.1:80/tcp, expected uid 1000 or root')
-  assert.deepEqual(server.look(), { ok: false, text: server.problem })
+  assert.deepEqual(server.look(), { ok: false, text: server.problem, textForOthers: server.refusal, waiting: 0 })
   state.holder = 1_000
   assert.equal(server.holder(), 1n)
   assert.deepEqual([server.refusal, server.problem], [undefined, undefined])

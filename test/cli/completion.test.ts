@@ -150,6 +150,7 @@ test('every command whose argument or option is an address, a machine or a path 
   const free = [
     'drop|capsule',
     'on|off',
+    'reach',
     'level',
     'how',
     'who',
