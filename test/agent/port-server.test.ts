@@ -82,14 +82,19 @@ test('only people of the host read which user has a port, and it is forgotten on
   assert.throws(() => server.holder(), refusal(ErrorCode.DestinationUnreachable, /^another user has its port$/))
   assert.equal(server.refusal, 'another user has its port')
   assert.equal(server.problem, 'uid 1001 has 127.0.0.1:80/tcp, expected uid 1000 or root')
-  assert.deepEqual(server.look(), { ok: false, text: server.problem })
+  assert.deepEqual(server.look(), { ok: false, text: server.problem, textForOthers: server.refusal, waiting: 0 })
   state.holder = 1_000
   assert.equal(server.holder(), 1n)
   assert.deepEqual([server.refusal, server.problem], [undefined, undefined])
-  assert.deepEqual(server.look(), { ok: true, text: 'uid 1000 has 127.0.0.1:80/tcp' })
+  assert.deepEqual(server.look(), {
+    ok: true,
+    text: 'uid 1000 has 127.0.0.1:80/tcp',
+    textForOthers: 'a server has 127.0.0.1:80/tcp',
+    waiting: 0
+  })
   // A look cannot tell whether something answers at a port that nobody has; what a connection found stands.
   state.holder = 'nobody'
-  assert.deepEqual(server.look(), { ok: false, text: 'nobody has 127.0.0.1:80/tcp' })
+  assert.deepEqual([server.look().ok, server.look().text], [false, 'nobody has 127.0.0.1:80/tcp'])
   assert.match(server.hidden().reason, /no socket of its host has it/)
   assert.match(server.look().text, /answers, and no socket of this host has it/)
 })

@@ -153,6 +153,7 @@ test('every command whose argument or option is an address, a machine or a path 
     'group',
     'drop|capsule',
     'on|off',
+    'reach',
     'level',
     'how',
     'who',
