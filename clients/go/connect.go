@@ -25,7 +25,7 @@ type ConnectOptions struct {
 	// As is the address to connect as (four components), registered for as long as it has connections. Empty:
 	// DefaultSource.
 	As string
-	// Strategy selects one of several instances: "balanced" (default), "first", "sticky" or "exact".
+	// Strategy selects one of several instances: "balanced" (default), "spread", "first", "sticky" or "exact".
 	Strategy string
 	// ExplicitEnd: only CloseWrite ends this direction; a connection that is closed before, or whose process ends, is
 	// reset at the other end, and every end is verified with the agent.

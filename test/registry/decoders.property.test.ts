@@ -7,7 +7,8 @@ import { answer, decodeAck, encodeAck, SyncSession, stateDigest } from '../../sr
 import { DEFAULT_LIMITS } from '../../src/registry/limits.ts'
 import { openRecord, sealRecord } from '../../src/registry/record.ts'
 import { boundFields } from '../../src/registry/scan.ts'
-import { create, fromBytes, registryPb } from './wire.ts'
+import { decode } from '../../src/wire/index.ts'
+import { create, fromBytes, registryPb, toBinary } from './wire.ts'
 import { mesh, type Node, recordOf, TD, Time, verdictOf } from './world.ts'
 
 const SCOPE = { trustDomain: TD, machine: 'a' }
@@ -59,6 +60,17 @@ test('a record says after its journey exactly what it said before', () => {
     }),
     { numRuns: 100 }
   )
+})
+
+test('a weight that no agent announces counts as the greatest', () => {
+  const { bytes } = sealRecord(recordOf('a', 'web'), SCOPE, DEFAULT_LIMITS)
+  const withWeight = (weight: number): number => {
+    const message = decode(registryPb.RecordSchema, bytes, bytes.length)
+    message.weight = weight
+    return openRecord(toBinary(registryPb.RecordSchema, message), SCOPE, DEFAULT_LIMITS).value.weight
+  }
+  assert.deepEqual([0, 1, 1_000, 1_001, 2 ** 32 - 1].map(withWeight), [0, 1, 1_000, 1_000, 1_000])
+  assert.equal(openRecord(bytes, SCOPE, DEFAULT_LIMITS).value.weight, 100, 'a record of an older agent states none')
 })
 
 test('a bent record is refused with a typed error or is a valid record of its machine', () => {

@@ -18,7 +18,7 @@ from .errors import ErrorCode, WarrenError
 from .registration import Protocol, Wait
 from .sockets import MeshDatagramSocket, MeshSocket, Witness
 
-Strategy = Literal["balanced", "first", "sticky", "exact"]
+Strategy = Literal["balanced", "spread", "first", "sticky", "exact"]
 
 TIMEOUT = 15.0
 #: Time for a token that the agent no longer knows to be replaced, in seconds.

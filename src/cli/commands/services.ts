@@ -33,10 +33,14 @@ export function addServices(program: Command): void {
     .command('services')
     .description('list the registered workloads of all hosts')
     .argument('[pattern]', 'as in dev.web.*.default or dev.{web,api}.*.*.node1')
-    .option('--label <key[=value]>', 'only those with this label; may be repeated', collect)
-    .option('--machine <name>', 'only those of this host')
+    .option(
+      '--label <key=value>',
+      'only those with this label; KEY alone: whatever its value; may be repeated',
+      collect
+    )
+    .option('--machine <machine>', 'only those of this host')
     .addOption(new Option('--limit <number>', 'the first so many, by address').argParser(parseLimit).conflicts('all'))
-    .addOption(new Option('--after <end>', 'continue after what --limit has shown last').conflicts(['all', 'watch']))
+    .addOption(new Option('--after <text>', 'continue after what --limit has shown last').conflicts(['all', 'watch']))
     .option('--all', 'also those of hosts that were lost in the last day')
     .addOption(watchOption().conflicts('limit'))
     .addOption(wideOption())
