@@ -6,7 +6,7 @@ import { printable } from '../../src/cli/output/printable.ts'
 import { formatAge, formatBytes, formatDuration, formatWhen } from '../../src/cli/output/quantities.ts'
 import { RateLimitedLines } from '../../src/cli/output/rate-limit.ts'
 import { failureOf } from '../../src/cli/output/report.ts'
-import { pairs, table } from '../../src/cli/output/table.ts'
+import { type Column, pairs, table } from '../../src/cli/output/table.ts'
 import { memberTable, memberView, versionTable } from '../../src/cli/output/views.ts'
 import { ErrorCode, visibleJson, WarrenError } from '../../src/core/index.ts'
 import { adminPb, apiPb, create } from '../../src/wire/index.ts'
@@ -32,6 +32,28 @@ test('columns are as wide as their widest cell, numbers to the right, no trailin
     ]),
     'a     1\nlong\nb     2'
   )
+})
+
+test('a table fits its width: cells are cut, then columns are left out, and numbers and what must be whole stay', () => {
+  const row = { name: 'dev.web.checkout-frontend.default.a', why: 'because it is so and not otherwise', count: 12_345 }
+  const columns: Column<typeof row>[] = [
+    { title: 'NAME', value: one => one.name },
+    { title: 'WHY', value: one => one.why, rank: 1 },
+    { title: 'N', value: one => String(one.count), align: 'right' },
+    { title: 'ALL', value: one => one.name, wide: true }
+  ]
+  const at = (width: number): string => table(columns, [row], { columns: width, wide: false, color: false })
+  assert.match(at(60), /^NAME .* N\ndev\.web\.\S*…\S*default\.a +because it is s.*… +12345$/)
+  assert.equal(at(30), 'NAME                       N …\ndev.web.ch….default.a  12345')
+  for (const width of [25, 30, 45, 60, 80]) {
+    for (const line of at(width).split('\n')) assert.ok(line.length <= width, line)
+  }
+  const whole = table([{ title: 'ID', value: one => one.name, whole: true }], [row], {
+    columns: 10,
+    wide: false,
+    color: false
+  })
+  assert.ok(whole.endsWith(row.name))
 })
 
 test('what a remote host says cannot command the terminal', () => {
