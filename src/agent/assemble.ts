@@ -19,6 +19,7 @@ import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from
 import {
   type Base,
   buildAnnouncer,
+  buildAudit,
   buildCa,
   buildCluster,
   buildProxy,
@@ -26,7 +27,6 @@ import {
   type Ca,
   type Cluster,
   followCluster,
-  openAudit,
   serveApi,
   serveMetrics,
   stateOf,
@@ -135,7 +135,7 @@ async function build(parts: Parts): Promise<Built> {
     descriptors,
     stopping: stopping.signal
   }
-  const base: Base = { ...unaudited, audit: await openAudit(unaudited) }
+  const base: Base = { ...unaudited, audit: await buildAudit(unaudited) }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen

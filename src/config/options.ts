@@ -1,4 +1,5 @@
 import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
+import { type AuditTarget, parseAuditTargets } from './audit-target.ts'
 import type { DeclaredSource } from './declared.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
@@ -51,6 +52,8 @@ export interface AgentConfig {
   readonly metricsListen?: MetricsListen
   /** Where the audit log is: a path, or `on` for the file `audit.log` of the state directory. @default there is none */
   readonly audit?: string
+  /** Where the audit log is pushed to; at most 4. There is one then, in the state directory if `audit` says nothing. @default nowhere */
+  readonly auditPush?: readonly AuditTarget[]
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
@@ -140,6 +143,11 @@ export const UP_OPTIONS = Object.freeze({
     takes: 'file',
     help: 'keep an audit log in this file; "on": in the state directory (default: none)',
     read: text => ({ audit: auditOf(text) })
+  },
+  'audit-push': {
+    takes: 'url',
+    help: 'push the audit log there: syslog+tls://, syslog+tcp://, syslog+udp://, https://, otlp+https://, otlp+http:// or journald:; may be repeated',
+    readAll: texts => ({ auditPush: parseAuditTargets(texts) })
   },
   carrier: {
     takes: 'name',

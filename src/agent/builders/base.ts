@@ -1,4 +1,4 @@
-import type { AuditLog } from '../../audit/index.ts'
+import type { Audit } from '../../audit/index.ts'
 import type { Membership } from '../../ca/index.ts'
 import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
@@ -21,7 +21,7 @@ export interface Base {
   readonly events: EventBus
   readonly history: EventHistory
   /** Undefined: the operator wants none. */
-  readonly audit: AuditLog | undefined
+  readonly audit: Audit | undefined
   readonly metrics: PromMetrics
   /** The time by which this host verifies, and issues what it keeps in memory alone: it never goes back. */
   readonly clock: Clock

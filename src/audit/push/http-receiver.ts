@@ -1,0 +1,111 @@
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import type { TlsFiles } from '../../config/index.ts'
+import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { type PushedLine, READ_LINES } from './reader.ts'
+import { type Receiver, STALL_MS, type Take } from './receiver.ts'
+import { readTlsFiles, readToken } from './tls-files.ts'
+
+const MAX_HEADER_BYTES = 8_192
+/** Of an answer only this much is taken. */
+const MAX_ANSWER_BYTES = 65_536
+
+export interface HttpReceiverOptions {
+  readonly url: URL
+  readonly tls: TlsFiles | undefined
+  /** File of the bearer token. */
+  readonly token: string | undefined
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: (lines: readonly PushedLine[]) => Buffer
+  /** Called with the answer to lines that were accepted. */
+  readonly onAnswer: (answer: string) => void
+}
+
+/** A receiver that answers each batch of lines. An answer other than 2xx is a failure; it is never led elsewhere. */
+export class HttpReceiver implements Receiver {
+  readonly #options: HttpReceiverOptions
+  readonly #agent: HttpAgent | HttpsAgent
+  #maxLines = READ_LINES
+
+  constructor(options: HttpReceiverOptions) {
+    this.#options = options
+    const kept = { keepAlive: true, maxSockets: 1 }
+    this.#agent = options.tls === undefined ? new HttpAgent(kept) : new HttpsAgent(kept)
+  }
+
+  async deliver(take: Take, signal: AbortSignal): Promise<void> {
+    const lines = await take(this.#maxLines)
+    if (lines.length === 0) return
+    const body = this.#options.body(lines)
+    const { status, text } = await within(STALL_MS, [signal], inner => this.#post(lines, body, inner))
+    if (status >= 200 && status < 300) {
+      this.#maxLines = Math.min(READ_LINES, this.#maxLines * 2)
+      this.#options.onAnswer(text)
+      return
+    }
+    if (status === 413) this.#maxLines = Math.max(1, Math.floor(lines.length / 2))
+    throw refusal(status, this.#options.token !== undefined)
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+
+  async #post(
+    lines: readonly PushedLine[],
+    body: Buffer,
+    signal: AbortSignal
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const { url, tls, token, headers } = this.#options
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>()
+    const options = {
+      method: 'POST',
+      agent: this.#agent,
+      signal,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headers: {
+        ...headers,
+        'content-length': body.length,
+        'warren-first-seq': String(lines[0]?.line.seq),
+        'warren-last-seq': String(lines.at(-1)?.line.seq),
+        ...(token === undefined ? {} : { authorization: `Bearer ${readToken(token)}` })
+      }
+    }
+    const request =
+      tls === undefined ? requestHttp(url, options) : requestHttps(url, { ...options, ...readTlsFiles(tls) })
+    request.on('error', (err: NodeJS.ErrnoException) => {
+      // The receiver has closed an idle connection at this very moment.
+      const isLate = request.reusedSocket && err.code === 'ECONNRESET' && !signal.aborted
+      if (isLate) this.#post(lines, body, signal).then(resolve, reject)
+      else reject(err)
+    })
+    request.on('response', response => {
+      read(response).then(text => resolve({ status: response.statusCode ?? 0, text }), reject)
+    })
+    request.end(body)
+    return await promise
+  }
+}
+
+async function read(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer of the receiver is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+function refusal(status: number, hasToken: boolean): WarrenError {
+  const hint =
+    status === 401 || status === 403
+      ? hasToken
+        ? 'Write another token into its file.'
+        : 'Name the file of a token behind the address: #token=/etc/warren/collector.token'
+      : status >= 300 && status < 400
+        ? 'It is not followed elsewhere: give the address to which it leads.'
+        : 'Look into the log of the receiver.'
+  return new WarrenError(ErrorCode.CannotConnect, `the receiver answered ${status}`, { hint })
+}
