@@ -91,7 +91,7 @@ function parseAuditTarget(text: string): AuditTarget {
 function syslogTarget(scheme: string, text: string, url: URL, files: ReadonlyMap<string, string>): AuditTarget {
   if (url.pathname !== '/' || url.search !== '') throw refusal('an address of syslog has no path', FORMS)
   // The parser of addresses removes the port of HTTP, which somebody may have written here.
-  const written = /^[^#/]*:\/\/[^#/]*:(\d+)/.exec(text)?.[1]
+  const written = /^[^#/]*:\/\/(?:\[[^\]]*\]|[^#/:[\]]*):(\d+)/.exec(text)?.[1]
   const port = written === undefined ? (SYSLOG_PORTS[scheme] ?? 0) : Number(written)
   const host = hostOf(url)
   const name = `${scheme}//${formatHostPort({ host, port })}`
