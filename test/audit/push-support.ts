@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
+import { Server as TlsServer } from 'node:tls'
 import type { AuditLog } from '../../src/audit/index.ts'
 import { AuditPush, type AuditPushOptions } from '../../src/audit/push/index.ts'
 import { readOptions } from '../../src/config/index.ts'
@@ -60,7 +61,7 @@ export class Collector {
 
   static async listen(scope: Scope, place: number | string = 0, server?: Server): Promise<Collector> {
     const collector = new Collector(server)
-    const event = server === undefined ? 'connection' : 'secureConnection'
+    const event = server instanceof TlsServer ? 'secureConnection' : 'connection'
     collector.server.on(event, (socket: Socket) => collector.#take(socket))
     await new Promise<void>((resolve, reject) => {
       collector.server.once('error', reject)

@@ -256,7 +256,9 @@ describe('an audit log that is pushed', { concurrency: true }, () => {
     const directory = scope.directory()
     const path = join(directory, 'audit.log')
     const audit = await openLog(path)
-    const journal = await Collector.listen(scope, join(directory, 'stdout'))
+    const journal = await Collector.listen(scope, join(directory, 'stdout'), createTcp({ allowHalfOpen: true }))
+    // As journald does: it has nothing to say.
+    journal.server.on('connection', socket => socket.end())
     const { auditPush: [target] = [] } = readOptions(name => (name === 'audit-push' ? ['journald:'] : undefined))
     assert.ok(target?.kind === 'journal')
     assert.equal(target.path, '/run/systemd/journal/stdout')

@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import test from 'node:test'
 import { Collector, upTo } from '../audit/push-support.ts'
-import { type Scope, type Status, scopeOf, startPair, waitFor } from '../harness/index.ts'
+import { type Scope, type Status, scopeOf, TestAgent, waitFor } from '../harness/index.ts'
 
 type Pushes = Status & {
   readonly auditPushes: ReadonlyArray<{ target: string; through: number; behind: number; problem: string }>
@@ -37,7 +37,8 @@ test('no line is missing at a receiver after the agent was killed and a receiver
   const syslog = `syslog+tcp://127.0.0.1:${collector.port}`
   const otlp = `otlp+http://127.0.0.1:${slow.port}`
   const args = ['--audit-push', syslog, '--audit-push', otlp]
-  const [a] = await startPair(scope, { args })
+  const a = new TestAgent(scope, { name: 'a', args: [] })
+  await a.start(['--init', 'example.org', ...args])
   const pushes = async () => (JSON.parse(await a.cli('status', '--json')) as Pushes).auditPushes
   await a.cli('allow', 'dev.cli.*.*', 'dev.web.*.*')
   await waitFor(() => collector.text.includes('"rule-changed"'), 'the change of the policy at the collector')

@@ -26,7 +26,8 @@ export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: Rec
       })
     case 'journal':
       return new StreamReceiver({
-        open: () => ({ socket: connect({ path: target.path }), ready: 'connect' }),
+        open: () => ({ socket: connect({ path: target.path, allowHalfOpen: true }), ready: 'connect' }),
+        isOneWay: true,
         header: JOURNAL_HEADER,
         frame: journalLine
       })

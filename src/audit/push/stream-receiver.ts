@@ -12,7 +12,10 @@ const MAX_LINES = 16_384
 export interface StreamReceiverOptions {
   /** Opens a socket, whose event `ready` says that it can be written. */
   readonly open: () => { readonly socket: Socket; readonly ready: string }
+  /** What begins a connection. @default nothing */
   readonly header?: Buffer
+  /** Whether the receiver ends its side at once, as journald does: then nothing says that it has read all. @default false */
+  readonly isOneWay?: boolean
   readonly frame: (line: PushedLine) => Buffer
 }
 
@@ -28,9 +31,9 @@ export class StreamReceiver implements Receiver {
   }
 
   async deliver(take: Take, signal: AbortSignal): Promise<void> {
-    const { open, frame, header = Buffer.alloc(0) } = this.#options
+    const { open, frame, header = Buffer.alloc(0), isOneWay = false } = this.#options
     const { socket, ready } = open()
-    const over = endOf(socket)
+    const over = endOf(socket, isOneWay)
     // Before this host ends it, the end is a failure.
     const lost = over.then((): never => {
       throw new Error('the receiver has closed the connection')
@@ -51,8 +54,10 @@ export class StreamReceiver implements Receiver {
       }
       // A receiver that ended before the lines came to it has ended for that reason, and not because it has read all.
       await unlessLost(STALL_MS, inner => sleep(SETTLE_MS, inner))
+      const closed = once(socket, 'close')
       socket.end()
-      await within(STALL_MS, [signal], inner => raceAbort(over, inner))
+      if (isOneWay) await unlessLost(STALL_MS, () => closed)
+      else await within(STALL_MS, [signal], inner => raceAbort(over, inner))
     } finally {
       socket.destroy()
     }
@@ -75,11 +80,14 @@ export function openSyslog(host: string, port: number, tls: TlsFiles | undefined
   }
 }
 
-function endOf(socket: Socket): Promise<void> {
+// One-way, only a failure is an end.
+function endOf(socket: Socket, isOneWay: boolean): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.on('error', reject)
-  socket.once('end', resolve)
-  socket.once('close', () => reject(new Error('the connection was lost')))
+  if (!isOneWay) socket.once('end', resolve)
+  socket.once('close', () => {
+    if (!socket.writableFinished || !isOneWay) reject(new Error('the connection was lost'))
+  })
   promise.catch(() => {})
   // Whatever it says is not read.
   socket.resume()
