@@ -154,7 +154,7 @@ describe('an audit log that is pushed over HTTP', { concurrency: true }, () => {
     const push = pushLog({ scope, path, audit, to })
     await waitFor(() => push.status.every(({ problem }) => problem !== ''), 'both failures')
     assert.match(push.status[0]?.problem ?? '', /answered 302\. It is not followed elsewhere/)
-    assert.match(push.status[1]?.problem ?? '', /answer of the receiver is too long/)
+    assert.match(push.status[1]?.problem ?? '', /a body of more than 65536 bytes/)
     assert.equal(push.status[0]?.through, 0)
   })
 })

@@ -1,7 +1,8 @@
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
+import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { TlsFiles } from '../../config/index.ts'
 import { ErrorCode, WarrenError, within } from '../../core/index.ts'
+import { readBody } from '../../wire/index.ts'
 import { type PushedLine, READ_LINES } from './reader.ts'
 import { type Receiver, STALL_MS, type Take } from './receiver.ts'
 import { readTlsFiles, readToken } from './tls-files.ts'
@@ -80,22 +81,17 @@ export class HttpReceiver implements Receiver {
       else reject(err)
     })
     request.on('response', response => {
-      read(response).then(text => resolve({ status: response.statusCode ?? 0, text }), reject)
+      readBody(response, { maxBytes: MAX_ANSWER_BYTES, signal }).then(
+        answer => resolve({ status: response.statusCode ?? 0, text: answer.toString() }),
+        err => {
+          request.destroy()
+          reject(err)
+        }
+      )
     })
     request.end(body)
     return await promise
   }
-}
-
-async function read(response: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > MAX_ANSWER_BYTES) throw new Error('the answer of the receiver is too long')
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 function refusal(status: number, hasToken: boolean): WarrenError {
