@@ -87,7 +87,12 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
   audit: {
     knows: 'the audit log: written, verified, read, pushed',
-    mayImport: ['state', 'events', ...FOUNDATION],
+    mayImport: ['collectors', 'state', 'events', ...FOUNDATION],
+    typesOf: ['config']
+  },
+  collectors: {
+    knows: 'who outside takes records over HTTP',
+    mayImport: ['state', 'wire', 'core'],
     typesOf: ['config']
   },
   upkeep: { knows: 'memory, descriptors and clock of the process', mayImport: ['state', 'core'] },

@@ -1,15 +1,15 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
+import { CONNECT_MS, type Receiver, SETTLE_MS, STALL_MS, type Take } from '../../collectors/index.ts'
 import { raceAbort, sleep, within } from '../../core/index.ts'
 import type { PushedLine } from './reader.ts'
-import { CONNECT_MS, type Receiver, SETTLE_MS, STALL_MS, type Take } from './receiver.ts'
 
 /** Datagrams that leave together: a receiver that is busy loses those that find no room. */
 const BURST = 64
 const MAX_LINES = 1_024
 
 /** A receiver that says nothing. What gets lost on the way is not noticed; only that nobody listens is. */
-export class DatagramReceiver implements Receiver {
+export class DatagramReceiver implements Receiver<PushedLine> {
   readonly #host: string
   readonly #port: number
   readonly #message: (line: PushedLine) => Buffer
@@ -20,7 +20,7 @@ export class DatagramReceiver implements Receiver {
     this.#message = message
   }
 
-  async deliver(take: Take, signal: AbortSignal): Promise<void> {
+  async deliver(take: Take<PushedLine>, signal: AbortSignal): Promise<void> {
     const { address, family } = await within(CONNECT_MS, [signal], inner => raceAbort(lookup(this.#host), inner))
     const socket = createSocket(family === 6 ? 'udp6' : 'udp4')
     const { promise: failed, reject } = Promise.withResolvers<never>()
@@ -35,7 +35,7 @@ export class DatagramReceiver implements Receiver {
     }
   }
 
-  async #send(socket: Socket, address: string, take: Take, signal: AbortSignal): Promise<void> {
+  async #send(socket: Socket, address: string, take: Take<PushedLine>, signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     // To a connected socket the system reports that nobody listens.
     socket.connect(this.#port, address, resolve)

@@ -1,7 +1,7 @@
+import { readTlsFiles, readToken } from '../../collectors/index.ts'
 import type { AuditTarget } from '../../config/index.ts'
 import { isLoopback } from '../../core/index.ts'
 import { Pusher, type PusherOptions, type PushStatus } from './pusher.ts'
-import { readTlsFiles, readToken } from './tls-files.ts'
 
 export interface AuditPushOptions extends Omit<PusherOptions, 'target' | 'label'> {
   readonly targets: readonly AuditTarget[]

@@ -1,3 +1,4 @@
+import type { Receiver, Take } from '../../collectors/index.ts'
 import type { AuditTarget } from '../../config/index.ts'
 import { type Clock, detach, type Logger, type Metrics, raceAbort, sleep, WarrenError } from '../../core/index.ts'
 import { EMPTY_CHAIN } from '../line.ts'
@@ -5,7 +6,6 @@ import type { AuditLog } from '../log.ts'
 import type { PushingHost } from './host.ts'
 import { type PositionStore, positionOf, savePosition } from './position.ts'
 import { type LogPlace, type PushedLine, READ_LINES, readBehind } from './reader.ts'
-import type { Receiver, Take } from './receiver.ts'
 import { receiverOf } from './receivers.ts'
 
 export interface PusherOptions {
@@ -52,7 +52,7 @@ const SAVE_MS = 5_000
  */
 export class Pusher {
   readonly #options: PusherOptions
-  readonly #receiver: Receiver
+  readonly #receiver: Receiver<PushedLine>
   readonly #stopping = new AbortController()
   readonly #closing = new AbortController()
   #place: LogPlace
@@ -159,7 +159,7 @@ export class Pusher {
     let place = this.#place
     let count = 0
     const gaps: Gap[] = []
-    const take: Take = async (maxLines = READ_LINES) => {
+    const take: Take<PushedLine> = async (maxLines = READ_LINES) => {
       const read = await readBehind(path, place, audit.end.seq, maxLines)
       if (read.isOther) this.#beginAnew()
       gaps.push(...gapsIn(read.isOther ? 0 : place.seq, read.lines))

@@ -1,11 +1,11 @@
 import { connect } from 'node:net'
+import { HttpReceiver, type Receiver } from '../../collectors/index.ts'
 import type { AuditTarget } from '../../config/index.ts'
 import { DatagramReceiver } from './datagram-receiver.ts'
 import type { PushingHost } from './host.ts'
-import { HttpReceiver } from './http-receiver.ts'
 import { JOURNAL_HEADER, journalLine } from './journal.ts'
 import { otlpRequest, rejectedIn } from './otlp.ts'
-import type { Receiver } from './receiver.ts'
+import { type PushedLine, READ_LINES } from './reader.ts'
 import { openSyslog, StreamReceiver } from './stream-receiver.ts'
 import { framedSyslog, syslogMessage } from './syslog.ts'
 
@@ -17,7 +17,7 @@ export interface ReceiverDeps {
 }
 
 /** The way to a target. */
-export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: ReceiverDeps): Receiver {
+export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: ReceiverDeps): Receiver<PushedLine> {
   switch (target.kind) {
     case 'syslog':
       return new StreamReceiver({
@@ -34,12 +34,14 @@ export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: Rec
     case 'datagrams':
       return new DatagramReceiver(target.host, target.port, line => syslogMessage(line, host))
     case 'webhook': {
-      const headers = {
+      const headers = (lines: readonly PushedLine[]) => ({
         'content-type': 'application/x-ndjson',
         'warren-machine': host.machine,
         'warren-trust-domain': host.trustDomain,
-        'warren-peer': host.peer
-      }
+        'warren-peer': host.peer,
+        'warren-first-seq': String(lines[0]?.line.seq),
+        'warren-last-seq': String(lines.at(-1)?.line.seq)
+      })
       return new HttpReceiver({
         ...httpOf(target),
         headers,
@@ -50,7 +52,7 @@ export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: Rec
     case 'otlp':
       return new HttpReceiver({
         ...httpOf(target),
-        headers: { 'content-type': 'application/json' },
+        headers: () => ({ 'content-type': 'application/json' }),
         body: lines => otlpRequest(lines, host, nowMs()),
         onAnswer: answer => {
           const rejected = rejectedIn(answer)
@@ -61,5 +63,5 @@ export function receiverOf(target: AuditTarget, { host, nowMs, onRejected }: Rec
 }
 
 function httpOf({ url, tls, token }: Extract<AuditTarget, { kind: 'webhook' | 'otlp' }>) {
-  return { url, tls, token }
+  return { url, tls, token, maxItems: READ_LINES }
 }

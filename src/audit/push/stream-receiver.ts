@@ -1,10 +1,9 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import { CONNECT_MS, type Receiver, readTlsFiles, SETTLE_MS, STALL_MS, type Take } from '../../collectors/index.ts'
 import type { TlsFiles } from '../../config/index.ts'
 import { raceAbort, sleep, within } from '../../core/index.ts'
 import type { PushedLine } from './reader.ts'
-import { CONNECT_MS, type Receiver, SETTLE_MS, STALL_MS, type Take } from './receiver.ts'
-import { readTlsFiles } from './tls-files.ts'
 
 /** Lines of one connection: so many have to be sent again if it fails. */
 const MAX_LINES = 16_384
@@ -23,14 +22,14 @@ export interface StreamReceiverOptions {
  * A receiver of a protocol without answers. So each connection is ended, and the lines have arrived when the receiver has ended it
  * too: it has read them then, since the system resets a connection of which something was not read.
  */
-export class StreamReceiver implements Receiver {
+export class StreamReceiver implements Receiver<PushedLine> {
   readonly #options: StreamReceiverOptions
 
   constructor(options: StreamReceiverOptions) {
     this.#options = options
   }
 
-  async deliver(take: Take, signal: AbortSignal): Promise<void> {
+  async deliver(take: Take<PushedLine>, signal: AbortSignal): Promise<void> {
     const { open, frame, header = Buffer.alloc(0), isOneWay = false } = this.#options
     const { socket, ready } = open()
     const over = endOf(socket, isOneWay)

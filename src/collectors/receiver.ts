@@ -1,12 +1,10 @@
-import type { PushedLine } from './reader.ts'
+/** Returns the next items, at most so many; none if there are no more now. */
+export type Take<T> = (maxItems?: number) => Promise<readonly T[]>
 
-/** Returns the next lines, at most so many; none if there are no more now. */
-export type Take = (maxLines?: number) => Promise<readonly PushedLine[]>
-
-/** The way to one receiver. */
-export interface Receiver {
+/** The way to one receiver outside of the mesh. */
+export interface Receiver<T> {
   /** Sends what `take` returns. Resolves when the receiver has all of it, as far as its protocol can tell; else rejects. */
-  deliver(take: Take, signal: AbortSignal): Promise<void>
+  deliver(take: Take<T>, signal: AbortSignal): Promise<void>
   close(): void
 }
 

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions } from 'node:tls'
-import type { TlsFiles } from '../../config/index.ts'
-import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
-import { readIfPresent } from '../../state/index.ts'
+import type { TlsFiles } from '../config/index.ts'
+import { ErrorCode, fileFault, WarrenError } from '../core/index.ts'
+import { readIfPresent } from '../state/index.ts'
 
 /** What these files say. They are read for each connection, so that they can be replaced. Throws INVALID_ARGUMENT or STATE_UNUSABLE. */
 export function readTlsFiles({ ca, cert, key }: TlsFiles): Pick<ConnectionOptions, 'ca' | 'cert' | 'key'> {

@@ -1,9 +1,8 @@
 import { Agent as HttpAgent, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
-import type { TlsFiles } from '../../config/index.ts'
-import { ErrorCode, WarrenError, within } from '../../core/index.ts'
-import { readBody } from '../../wire/index.ts'
-import { type PushedLine, READ_LINES } from './reader.ts'
+import type { TlsFiles } from '../config/index.ts'
+import { ErrorCode, WarrenError, within } from '../core/index.ts'
+import { readBody } from '../wire/index.ts'
 import { type Receiver, STALL_MS, type Take } from './receiver.ts'
 import { readTlsFiles, readToken } from './tls-files.ts'
 
@@ -11,40 +10,43 @@ const MAX_HEADER_BYTES = 8_192
 /** Of an answer only this much is taken. */
 const MAX_ANSWER_BYTES = 65_536
 
-export interface HttpReceiverOptions {
+export interface HttpReceiverOptions<T> {
   readonly url: URL
   readonly tls: TlsFiles | undefined
   /** File of the bearer token. */
   readonly token: string | undefined
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: (lines: readonly PushedLine[]) => Buffer
-  /** Called with the answer to lines that were accepted. */
+  readonly headers: (items: readonly T[]) => Readonly<Record<string, string>>
+  readonly body: (items: readonly T[]) => Buffer
+  /** Items of one request. */
+  readonly maxItems: number
+  /** Called with the answer to items that were accepted. */
   readonly onAnswer: (answer: string) => void
 }
 
-/** A receiver that answers each batch of lines. An answer other than 2xx is a failure; it is never led elsewhere. */
-export class HttpReceiver implements Receiver {
-  readonly #options: HttpReceiverOptions
+/** A receiver that answers each batch of items. An answer other than 2xx is a failure; it is never led elsewhere. */
+export class HttpReceiver<T> implements Receiver<T> {
+  readonly #options: HttpReceiverOptions<T>
   readonly #agent: HttpAgent | HttpsAgent
-  #maxLines = READ_LINES
+  #maxItems: number
 
-  constructor(options: HttpReceiverOptions) {
+  constructor(options: HttpReceiverOptions<T>) {
     this.#options = options
+    this.#maxItems = options.maxItems
     const kept = { keepAlive: true, maxSockets: 1 }
     this.#agent = options.tls === undefined ? new HttpAgent(kept) : new HttpsAgent(kept)
   }
 
-  async deliver(take: Take, signal: AbortSignal): Promise<void> {
-    const lines = await take(this.#maxLines)
-    if (lines.length === 0) return
-    const body = this.#options.body(lines)
-    const { status, text } = await within(STALL_MS, [signal], inner => this.#post(lines, body, inner))
+  async deliver(take: Take<T>, signal: AbortSignal): Promise<void> {
+    const items = await take(this.#maxItems)
+    if (items.length === 0) return
+    const body = this.#options.body(items)
+    const { status, text } = await within(STALL_MS, [signal], inner => this.#post(items, body, inner))
     if (status >= 200 && status < 300) {
-      this.#maxLines = Math.min(READ_LINES, this.#maxLines * 2)
+      this.#maxItems = Math.min(this.#options.maxItems, this.#maxItems * 2)
       this.#options.onAnswer(text)
       return
     }
-    if (status === 413) this.#maxLines = Math.max(1, Math.floor(lines.length / 2))
+    if (status === 413) this.#maxItems = Math.max(1, Math.floor(items.length / 2))
     throw refusal(status, this.#options.token !== undefined)
   }
 
@@ -53,7 +55,7 @@ export class HttpReceiver implements Receiver {
   }
 
   async #post(
-    lines: readonly PushedLine[],
+    items: readonly T[],
     body: Buffer,
     signal: AbortSignal
   ): Promise<{ readonly status: number; readonly text: string }> {
@@ -65,10 +67,8 @@ export class HttpReceiver implements Receiver {
       signal,
       maxHeaderSize: MAX_HEADER_BYTES,
       headers: {
-        ...headers,
+        ...headers(items),
         'content-length': body.length,
-        'warren-first-seq': String(lines[0]?.line.seq),
-        'warren-last-seq': String(lines.at(-1)?.line.seq),
         ...(token === undefined ? {} : { authorization: `Bearer ${readToken(token)}` })
       }
     }
@@ -77,7 +77,7 @@ export class HttpReceiver implements Receiver {
     request.on('error', (err: NodeJS.ErrnoException) => {
       // The receiver has closed an idle connection at this very moment.
       const isLate = request.reusedSocket && err.code === 'ECONNRESET' && !signal.aborted
-      if (isLate) this.#post(lines, body, signal).then(resolve, reject)
+      if (isLate) this.#post(items, body, signal).then(resolve, reject)
       else reject(err)
     })
     request.on('response', response => {

@@ -1,0 +1,3 @@
+export { HttpReceiver, type HttpReceiverOptions } from './http-receiver.ts'
+export { CONNECT_MS, type Receiver, SETTLE_MS, STALL_MS, type Take } from './receiver.ts'
+export { readTlsFiles, readToken } from './tls-files.ts'
