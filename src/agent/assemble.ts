@@ -15,6 +15,7 @@ import { EventBus, EventHistory } from '../events/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
 import { type DataPlane, Drain } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
+import { openTraces } from '../traces/index.ts'
 import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from '../upkeep/index.ts'
 import {
   type Base,
@@ -135,7 +136,7 @@ async function build(parts: Parts): Promise<Built> {
     descriptors,
     stopping: stopping.signal
   }
-  const base: Base = { ...unaudited, audit: await buildAudit(unaudited) }
+  const base: Base = { ...unaudited, audit: await buildAudit(unaudited), tracer: await openTraces(unaudited) }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen

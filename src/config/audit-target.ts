@@ -33,7 +33,6 @@ export const MAX_AUDIT_TARGETS = 4
 
 /** Where journald accepts lines, as of `systemd-cat`. */
 const JOURNAL_PATH = '/run/systemd/journal/stdout'
-const OTLP_PATH = '/v1/logs'
 const MAX_LENGTH = 2_048
 const FORMS =
   'Write syslog+tls://HOST, syslog+tcp://HOST, syslog+udp://HOST, https://HOST/PATH, otlp+https://HOST:PORT, otlp+http://HOST:PORT or journald:.'
@@ -49,12 +48,29 @@ const TLS_KEYS = ['ca', 'cert', 'key']
 /** Reads the values of `--audit-push`. Throws INVALID_ARGUMENT, without what may be secret. */
 export function parseAuditTargets(texts: readonly string[]): readonly AuditTarget[] {
   if (texts.length > MAX_AUDIT_TARGETS) throw refusal(`more than ${MAX_AUDIT_TARGETS} receivers`, 'Remove some.')
-  const targets = texts.map(parseAuditTarget)
+  const targets = texts.map(text => parseAuditTarget(text))
   if (new Set(targets.map(({ identity }) => identity)).size === targets.length) return targets
   throw refusal('one receiver is named twice', 'Name each receiver once.')
 }
 
-function parseAuditTarget(text: string): AuditTarget {
+/** A collector of OTLP. */
+export type OtlpTarget = Extract<AuditTarget, { readonly kind: 'webhook' | 'otlp' }>
+
+/** Reads `--otlp`: `http://HOST:PORT` or `https://HOST:PORT`, with files behind `#`. Throws INVALID_ARGUMENT. */
+export function parseTraceTarget(text: string): OtlpTarget {
+  try {
+    const target = parseAuditTarget(`otlp+${text.replace(/^otlp\+/, '')}`, '/v1/traces')
+    if (target.kind === 'otlp') return target
+  } catch (err) {
+    const { code, reason, hint } = WarrenError.from(err)
+    if (hint !== FORMS) throw new WarrenError(code, reason.replace('--audit-push', '--otlp'), { ...(hint && { hint }) })
+  }
+  throw new WarrenError(ErrorCode.InvalidArgument, '--otlp: the value is not the address of a collector', {
+    hint: 'Write it as http://127.0.0.1:4318 or https://otlp.example.org:4318#token=/etc/warren/otlp.token'
+  })
+}
+
+function parseAuditTarget(text: string, otlpPath = '/v1/logs'): AuditTarget {
   if (text === 'journald:') return { kind: 'journal', name: text, identity: text, path: JOURNAL_PATH }
   const scheme = /^[a-z+]+:(?=\/\/)/.exec(text)?.[0] ?? ''
   const url = URL.parse(text.replace(/^[a-z+]+:/, scheme.endsWith('s:') ? 'https:' : 'http:'))
@@ -79,8 +95,8 @@ function parseAuditTarget(text: string): AuditTarget {
   if (token !== undefined && tls === undefined && !isLoopback(host)) {
     throw refusal('a token must not leave this host without encryption', `Use ${scheme.replace('http:', 'https:')}//.`)
   }
-  if (kind === 'otlp' && !url.pathname.endsWith(OTLP_PATH)) {
-    url.pathname = `${url.pathname.replace(/\/$/, '')}${OTLP_PATH}`
+  if (kind === 'otlp' && !url.pathname.endsWith(otlpPath)) {
+    url.pathname = `${url.pathname.replace(/\/$/, '')}${otlpPath}`
   }
   const port = Number(url.port) || HTTP_PORTS[url.protocol] || 0
   const name = `${scheme}//${formatHostPort({ host, port })}`

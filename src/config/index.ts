@@ -1,4 +1,4 @@
-export type { AuditTarget, TlsFiles } from './audit-target.ts'
+export type { AuditTarget, OtlpTarget, TlsFiles } from './audit-target.ts'
 export {
   type Declared,
   type DeclaredForward,

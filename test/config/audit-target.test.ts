@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { MAX_AUDIT_TARGETS, parseAuditTargets } from '../../src/config/audit-target.ts'
+import { MAX_AUDIT_TARGETS, parseAuditTargets, parseTraceTarget } from '../../src/config/audit-target.ts'
 
 const only = (text: string) => parseAuditTargets([text])[0]
 
@@ -73,4 +73,15 @@ test('receivers have a bound, and each is named once', () => {
   assert.throws(() => parseAuditTargets(many), /more than 4 receivers/)
   assert.throws(() => parseAuditTargets(['syslog+tcp://a', 'syslog+tcp://a:514']), /named twice/)
   assert.equal(parseAuditTargets(['https://a/one', 'https://a/two']).length, 2)
+})
+
+test('a collector of traces is an address of HTTP, and a token for it does not leave without encryption', () => {
+  const target = parseTraceTarget('http://127.0.0.1:4318')
+  assert.deepEqual([target.name, target.url.pathname], ['otlp+http://127.0.0.1:4318', '/v1/traces'])
+  const secured = parseTraceTarget('https://otlp.example.org/x#token=/etc/t')
+  assert.deepEqual([secured.url.href, secured.token], ['https://otlp.example.org/x/v1/traces', '/etc/t'])
+  for (const text of ['otlp.example.org:4318', 'syslog+tcp://log.example', 'journald:', '', 'ftp://x']) {
+    assert.throws(() => parseTraceTarget(text), { code: 'INVALID_ARGUMENT', message: /--otlp: the value is not/ }, text)
+  }
+  assert.throws(() => parseTraceTarget('http://otlp.example.org#token=/etc/t'), { message: /--otlp: a token must not/ })
 })

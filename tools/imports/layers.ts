@@ -51,6 +51,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'upkeep',
       'api',
       'audit',
+      'traces',
       'ca',
       'cluster',
       'workloads',
@@ -90,6 +91,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     mayImport: ['collectors', 'state', 'events', ...FOUNDATION],
     typesOf: ['config']
   },
+  traces: { knows: 'spans of the openings of flows', mayImport: ['collectors', 'core'], typesOf: ['proxy', 'config'] },
   collectors: {
     knows: 'who outside takes records over HTTP',
     mayImport: ['state', 'wire', 'core'],

@@ -6,7 +6,7 @@ import type { Base } from './base.ts'
 const MEBIBYTE = 1_024 * 1_024
 
 /** Opens the audit log, if the operator wants one. It is closed with the resources of the agent. Throws as `openAudit` does. */
-export async function buildAudit(base: Omit<Base, 'audit'>): Promise<Audit | undefined> {
+export async function buildAudit(base: Omit<Base, 'audit' | 'tracer'>): Promise<Audit | undefined> {
   const { config, vault, store, membership, events, hostClock: clock, metrics, log, resources } = base
   const { machine, trustDomain, peerKey, credentials } = membership
   return await openAudit({

@@ -4,6 +4,7 @@ import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus, EventHistory } from '../../events/index.ts'
 import type { PromMetrics } from '../../metrics/index.ts'
+import type { ProxyDeps } from '../../proxy/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
 import type { ClockKeeper, DescriptorWatch } from '../../upkeep/index.ts'
 import type { ResolvedConfig } from '../config.ts'
@@ -22,6 +23,7 @@ export interface Base {
   readonly history: EventHistory
   /** Undefined: the operator wants none. */
   readonly audit: Audit | undefined
+  readonly tracer: ProxyDeps['tracer']
   readonly metrics: PromMetrics
   /** The time by which this host verifies, and issues what it keeps in memory alone: it never goes back. */
   readonly clock: Clock

@@ -255,6 +255,10 @@ export const METRICS = Object.freeze({
   ),
   warren_audit_write_failures_total: counter({}, 'Attempts to write to the audit log that failed.'),
   warren_audit_waiting: gauge({}, 'Records that wait to be written to the audit log.'),
+  warren_spans_total: counter(
+    { result: ['sent', 'lost'] },
+    'Spans of traces. lost: the collector of --otlp was away, too slow, or refused them.'
+  ),
   warren_audit_push_behind: gauge(
     { target: PUSH_TARGET },
     'Lines of the audit log that a receiver has not got yet. target: its place among the values of --audit-push.'
