@@ -15,10 +15,12 @@ import { EventBus, EventHistory } from '../events/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
 import { type DataPlane, Drain } from '../proxy/index.ts'
 import type { Store, Vault } from '../state/index.ts'
+import { openTraces } from '../traces/index.ts'
 import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from '../upkeep/index.ts'
 import {
   type Base,
   buildAnnouncer,
+  buildAudit,
   buildCa,
   buildCluster,
   buildProxy,
@@ -26,7 +28,6 @@ import {
   type Ca,
   type Cluster,
   followCluster,
-  openAudit,
   serveApi,
   serveMetrics,
   stateOf,
@@ -135,7 +136,7 @@ async function build(parts: Parts): Promise<Built> {
     descriptors,
     stopping: stopping.signal
   }
-  const base: Base = { ...unaudited, audit: await openAudit(unaudited) }
+  const base: Base = { ...unaudited, audit: await buildAudit(unaudited), tracer: await openTraces(unaudited) }
   const cluster = await buildCluster(base)
   // The address of the data port, once it is bound: with port 0 nobody knows it before.
   let bound = config.dataListen

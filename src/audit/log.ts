@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import { type Clock, detach, type Logger, type Metrics, raceAbort, TokenBuckets, within } from '../core/index.ts'
+import { ChangeSignal, detach, raceAbort, TokenBuckets, within } from '../core/index.ts'
 import {
   AUDITED_EVENTS,
   type AuditRecordFields,
@@ -8,27 +8,11 @@ import {
   type EventName,
   type EventSource
 } from '../events/index.ts'
-import type { PeerKey } from '../identity/index.ts'
 import { AuditFile } from './file.ts'
 import { type ChainEnd, lineOf, type PendingRecord } from './line.ts'
 import { Losses } from './losses.ts'
+import type { AuditLogOptions } from './options.ts'
 import { AuditSearches } from './searches.ts'
-
-export interface AuditLogOptions {
-  readonly path: string
-  /** The most that all files may have, in bytes. */
-  readonly maxBytes: number
-  readonly host: { readonly machine: string; readonly trustDomain: string; readonly peer: PeerKey }
-  /** Version of this program. */
-  readonly version: string
-  /** Signs with the key of the host, in the context of audit logs. */
-  readonly sign: (bytes: Uint8Array) => Uint8Array
-  /** Called when `checkpoint` has changed: ten seconds after it did before, or later. */
-  readonly onCheckpoint: () => void
-  readonly clock: Clock
-  readonly log: Logger
-  readonly metrics: Metrics
-}
 
 /** The size of all files together, in MiB: the default. */
 export const DEFAULT_AUDIT_MEBIBYTES = 1_024
@@ -60,6 +44,8 @@ const CLOSE_MS = 2_000
 export class AuditLog {
   /** Searches for others. */
   readonly searches: AuditSearches
+  /** Fires when lines were written. */
+  readonly written = new ChangeSignal()
   readonly #options: AuditLogOptions
   readonly #file: AuditFile
   readonly #queue: PendingRecord[] = []
@@ -102,6 +88,11 @@ export class AuditLog {
   /** The newest signed line that is on the disk. */
   get checkpoint(): ChainEnd | undefined {
     return this.#onDisk
+  }
+
+  /** The last line that was written. */
+  get end(): ChainEnd {
+    return this.#file.end
   }
 
   /** Records that wait to be written. */
@@ -150,6 +141,13 @@ export class AuditLog {
     clearTimeout(this.#flush)
     clearTimeout(this.#checkpoint)
     await this.#file.close().catch(() => {})
+  }
+
+  /** Queues a record about the log, which is signed. */
+  note<N extends AuditRecordName>(name: N, fields: Omit<AuditRecordFields[N], 'peer'>): void {
+    if (this.#isClosed) return
+    this.#own(name, fields)
+    this.#flushAfter(FLUSH_MS)
   }
 
   #own<N extends AuditRecordName>(name: N, fields: Omit<AuditRecordFields[N], 'peer'>): void {
@@ -234,6 +232,7 @@ export class AuditLog {
     }
     await this.#file.append(Buffer.from(text), end)
     this.#signed = signed
+    this.written.fire()
     metrics.count('warren_audit_records_total', {}, records.length)
     if (end.seq > (this.#onDisk?.seq ?? 0)) this.#checkpointLater()
   }

@@ -1,3 +1,4 @@
+export type { AuditTarget, OtlpTarget, TlsFiles } from './audit-target.ts'
 export {
   type Declared,
   type DeclaredForward,

@@ -1,4 +1,5 @@
 import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
+import { type AuditTarget, type OtlpTarget, parseAuditTargets, parseTraceTarget } from './audit-target.ts'
 import type { DeclaredSource } from './declared.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
@@ -51,6 +52,10 @@ export interface AgentConfig {
   readonly metricsListen?: MetricsListen
   /** Where the audit log is: a path, or `on` for the file `audit.log` of the state directory. @default there is none */
   readonly audit?: string
+  /** Where the audit log is pushed to; at most 4. There is one then, in the state directory if `audit` says nothing. @default nowhere */
+  readonly auditPush?: readonly AuditTarget[]
+  /** Where a trace of each opening of a flow goes. @default nowhere */
+  readonly otlp?: OtlpTarget
   /** Find members on the LAN. @default true */
   readonly mdns?: boolean
   /** Carrier of brokered bytes to other hosts. @default auto */
@@ -142,6 +147,16 @@ export const UP_OPTIONS = Object.freeze({
     takes: 'file',
     help: 'keep an audit log in this file; "on": in the state directory (default: none)',
     read: text => ({ audit: auditOf(text) })
+  },
+  'audit-push': {
+    takes: 'url',
+    help: 'push the audit log there: syslog+tls://, syslog+tcp://, syslog+udp://, https://, otlp+https://, otlp+http:// or journald:; may be repeated',
+    readAll: texts => ({ auditPush: parseAuditTargets(texts) })
+  },
+  otlp: {
+    takes: 'url',
+    help: 'send a trace of each opening of a connection to this collector: http://HOST:4318 or https:// (default: none)',
+    read: text => ({ otlp: parseTraceTarget(text) })
   },
   carrier: {
     takes: 'name',

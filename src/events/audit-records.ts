@@ -32,6 +32,14 @@ export interface AuditRecordFields {
     readonly removedThrough: number
     readonly removedHash: string
   }
+  /** `lost` lines from `first` to `last` that the receiver `target` does not get: they were removed before they could be pushed. */
+  'audit-push-gap': {
+    readonly peer: PeerKey
+    readonly target: string
+    readonly lost: number
+    readonly first: number
+    readonly last: number
+  }
   /** The agent stops. */
   'audit-closed': { readonly peer: PeerKey }
 }
@@ -45,6 +53,7 @@ export const AUDIT_RECORDS: readonly AuditRecordName[] = [
   'audit-checkpoint',
   'audit-gap',
   'audit-rotated',
+  'audit-push-gap',
   'audit-closed'
 ]
 

@@ -11,6 +11,7 @@ import type { Target } from '../workloads/index.ts'
 import type { CarrierDeps } from './carriers/index.ts'
 import type { Oversize } from './datagram/packet/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
+import type { FlowTracer } from './flow/index.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { ReverseDeps } from './reverse/index.ts'
 
@@ -153,6 +154,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
   readonly metrics?: Metrics
   /** @default events are discarded */
   readonly events?: EventSink
+  /** @default openings are not traced */
+  readonly tracer?: FlowTracer | undefined
   readonly clock: Clock
   readonly limits?: Partial<ProxyLimits>
   /**

@@ -13,7 +13,7 @@ export type {
   WorkloadVerdict
 } from './deps.ts'
 export type { Drained } from './drain.ts'
-export type { ConnectionEnd, FlowInfo } from './flow/index.ts'
+export type { ConnectionEnd, FlowInfo, FlowStep, FlowTrace, FlowTracer } from './flow/index.ts'
 export { headerFor, probeFrame } from './hello.ts'
 export { Drain } from './host-drain.ts'
 export { dialTarget } from './inbound/index.ts'

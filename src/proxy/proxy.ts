@@ -54,6 +54,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     clock,
     metrics,
     events: deps.events ?? silentEvents,
+    tracer: deps.tracer,
     userOf: local.userOf,
     processOf: local.processOf,
     limitsOf: local.limitsOf

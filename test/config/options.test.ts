@@ -88,6 +88,8 @@ test('each option of up can be given by its variable, with the same result, and 
     zone: ['eu-1'],
     'metrics-listen': ['127.0.0.1:9464'],
     audit: ['on'],
+    'audit-push': ['syslog+tls://log.example', 'journald:'],
+    otlp: ['http://127.0.0.1:4318'],
     limit: ['proxy_flows=5', 'registrations=6'],
     'log-level': ['debug'],
     config: [file]

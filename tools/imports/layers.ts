@@ -56,6 +56,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'upkeep',
       'api',
       'audit',
+      'traces',
       'ca',
       'cluster',
       'workloads',
@@ -90,7 +91,17 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
-  audit: { knows: 'the audit log: written, verified, read', mayImport: ['state', 'events', ...FOUNDATION] },
+  audit: {
+    knows: 'the audit log: written, verified, read, pushed',
+    mayImport: ['collectors', 'state', 'events', ...FOUNDATION],
+    typesOf: ['config']
+  },
+  traces: { knows: 'spans of the openings of flows', mayImport: ['collectors', 'core'], typesOf: ['proxy', 'config'] },
+  collectors: {
+    knows: 'who outside takes records over HTTP',
+    mayImport: ['state', 'wire', 'core'],
+    typesOf: ['config']
+  },
   upkeep: { knows: 'memory, descriptors and clock of the process', mayImport: ['state', 'core'] },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },

@@ -122,6 +122,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         duplicateHosts: mesh.duplicates().machines.slice(0, MAX_ALARMS),
         clockBehindMs: BigInt(clockKeeper.clock.behindMs),
         descriptorAlarm: base.descriptors.alarm,
+        auditPushes: base.audit?.pushes() ?? [],
         ...declaredStatus(parts),
         clockDifferences: clockDifferences(state, clock.monotonicMs())
           .slice(0, MAX_ALARMS)

@@ -1,19 +1,18 @@
-import { join } from 'node:path'
-import { AUDIT_LOG, AuditLog } from '../../audit/index.ts'
+import { type Audit, openAudit } from '../../audit/index.ts'
 import { packageVersion } from '../../core/index.ts'
 import { CONTEXT, sign } from '../../identity/index.ts'
 import type { Base } from './base.ts'
 
 const MEBIBYTE = 1_024 * 1_024
 
-/** Opens the audit log, if the operator wants one. It is closed with the resources of the agent. Throws STATE_UNUSABLE. */
-export async function openAudit(base: Omit<Base, 'audit'>): Promise<AuditLog | undefined> {
-  const { config, vault, membership, events, hostClock: clock, metrics, log, resources } = base
+/** Opens the audit log, if the operator wants one. It is closed with the resources of the agent. Throws as `openAudit` does. */
+export async function buildAudit(base: Omit<Base, 'audit' | 'tracer'>): Promise<Audit | undefined> {
+  const { config, vault, store, membership, events, hostClock: clock, metrics, log, resources } = base
   const { machine, trustDomain, peerKey, credentials } = membership
-  if (config.audit === undefined) return undefined
-  const path = config.audit === 'on' ? join(vault.directory, AUDIT_LOG) : config.audit
-  const audit = await AuditLog.open({
-    path,
+  return await openAudit({
+    config,
+    directory: vault.directory,
+    store,
     maxBytes: config.limits.audit.mebibytes * MEBIBYTE,
     host: { machine, trustDomain, peer: credentials.node.peer },
     version: packageVersion(),
@@ -21,10 +20,7 @@ export async function openAudit(base: Omit<Base, 'audit'>): Promise<AuditLog | u
     onCheckpoint: () => events.emit('profile-changed', {}),
     clock,
     log,
-    metrics
+    metrics,
+    resources
   })
-  resources.defer(() => audit.close())
-  metrics.onRead(() => metrics.set('warren_audit_waiting', {}, audit.waiting))
-  log.info('audit log opened', { path })
-  return audit
 }

@@ -1,9 +1,10 @@
-import type { AuditLog } from '../../audit/index.ts'
+import type { Audit } from '../../audit/index.ts'
 import type { Membership } from '../../ca/index.ts'
 import type { AnnouncedHosts } from '../../cluster/index.ts'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus, EventHistory } from '../../events/index.ts'
 import type { PromMetrics } from '../../metrics/index.ts'
+import type { ProxyDeps } from '../../proxy/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
 import type { ClockKeeper, DescriptorWatch } from '../../upkeep/index.ts'
 import type { ResolvedConfig } from '../config.ts'
@@ -21,7 +22,8 @@ export interface Base {
   readonly events: EventBus
   readonly history: EventHistory
   /** Undefined: the operator wants none. */
-  readonly audit: AuditLog | undefined
+  readonly audit: Audit | undefined
+  readonly tracer: ProxyDeps['tracer']
   readonly metrics: PromMetrics
   /** The time by which this host verifies, and issues what it keeps in memory alone: it never goes back. */
   readonly clock: Clock

@@ -1,6 +1,6 @@
 export { buildAnnouncer } from './announcer.ts'
 export { serveApi, stateOf } from './api.ts'
-export { openAudit } from './audit.ts'
+export { buildAudit } from './audit.ts'
 export type { Base } from './base.ts'
 export { buildCa, type Ca } from './ca.ts'
 export { buildCluster, type Cluster, followCluster } from './cluster.ts'

@@ -33,7 +33,7 @@ export function buildProxy(parts: ProxyParts): DataPlane {
 }
 
 function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
-  const { config, membership, events, clock, log, metrics } = base
+  const { config, membership, events, tracer, clock, log, metrics } = base
   const { mesh, registry, failures, routing, trust, authorizer, ruleUse } = cluster
   const { joins, renewals, svids } = ca
   const { workloads, health } = local
@@ -113,6 +113,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     log,
     metrics,
     events,
+    tracer,
     clock
   }
 }

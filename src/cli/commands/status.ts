@@ -37,6 +37,7 @@ function describe(status: StatusView): Array<readonly [string, string]> {
     ...differenceLines(status.clockDifferences),
     ...duplicateLines(status),
     ...(status.descriptorAlarm === '' ? [] : [['ALARM', status.descriptorAlarm] as const]),
+    ...pushLines(status.auditPushes, now),
     ['certificate', formatWhen(Number(status.certificateNotAfterMs), now)],
     ...declaredLines(status),
     ...certificateLines(status.certificates, now),
@@ -60,6 +61,15 @@ function leaseLines({
   if (!policyWithheld) return [['policy lease', `${bound}; the policy was confirmed ${unheard} ago`]]
   const what = `no host of an admin has confirmed the policy for ${unheard}, so this host serves nothing`
   return [['ALARM', `${what} (--policy-lease ${bound}): start a host of an admin, and let this one reach it`]]
+}
+
+function pushLines(pushes: Status['auditPushes'], now: number): Array<readonly [string, string]> {
+  return pushes.map(({ target, through, behind, failingSinceMs, problem }) => {
+    const waiting = `${behind} ${behind === 1n ? 'line waits' : 'lines wait'}`
+    if (failingSinceMs === 0n) return ['audit push', `${target} has line ${through}; ${waiting}`]
+    const since = formatWhen(Number(failingSinceMs), now)
+    return ['ALARM', `audit log not pushed to ${target} since ${since}, ${waiting}: ${problem}`]
+  })
 }
 
 function clockLines(behindMs: bigint): Array<readonly [string, string]> {

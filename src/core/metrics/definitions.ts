@@ -20,6 +20,7 @@ const BYTE_DIRECTION = ['in', 'out'] as const
 const PROTOCOL = ['tcp', 'udp'] as const
 const DIRECTION = ['outbound', 'inbound', 'local'] as const
 const CODES = Object.values(ErrorCode)
+const PUSH_TARGET = ['1', '2', '3', '4'] as const
 
 /**
  * Every metric of an agent. Operators rely on the names: `docs/metrics.md` lists them, and a test compares the two.
@@ -254,6 +255,20 @@ export const METRICS = Object.freeze({
   ),
   warren_audit_write_failures_total: counter({}, 'Attempts to write to the audit log that failed.'),
   warren_audit_waiting: gauge({}, 'Records that wait to be written to the audit log.'),
+  warren_spans_total: counter(
+    { result: ['sent', 'lost'] },
+    'Spans of traces. lost: the collector of --otlp was away, too slow, or refused them.'
+  ),
+  warren_audit_push_behind: gauge(
+    { target: PUSH_TARGET },
+    'Lines of the audit log that a receiver has not got yet. target: its place among the values of --audit-push.'
+  ),
+  warren_audit_pushed_total: counter({ target: PUSH_TARGET }, 'Lines of the audit log that a receiver has got.'),
+  warren_audit_push_failures_total: counter({ target: PUSH_TARGET }, 'Attempts to push the audit log that failed.'),
+  warren_audit_push_skipped_total: counter(
+    { target: PUSH_TARGET },
+    'Lines of the audit log that were removed, because of its size, before a receiver got them; or that it refused.'
+  ),
 
   warren_log_lines_dropped_total: counter(
     {},

@@ -1,5 +1,5 @@
 import type { FlowFields, ProcessFields } from '../../events/index.ts'
-import { DIRECT, FAST_PATH, type Flow, PACKETS, WAITING } from './flow.ts'
+import { DIRECT, FAST_PATH, type Flow, type FlowInfo, PACKETS, WAITING } from './flow.ts'
 
 /** The process of a registration of this host. */
 export type ProcessOf = (registrationId: string) => ProcessFields | undefined
@@ -42,4 +42,23 @@ export function displayedCarrier({ packets, isOnFastPath, carrier, interruption 
 
 export function datagramsOf({ datagramsIn, datagramsOut, dropped }: Flow) {
   return { datagramsIn, datagramsOut, dropped }
+}
+
+/** The flow for people, without an alarm. */
+export function infoOf(flow: Flow): FlowInfo {
+  return {
+    id: flow.id,
+    direction: flow.direction,
+    source: flow.sourceText,
+    destination: flow.destinationText,
+    protocol: flow.protocol,
+    carrier: displayedCarrier(flow),
+    bytesIn: flow.bytesIn,
+    bytesOut: flow.bytesOut,
+    ...datagramsOf(flow),
+    openedAtMs: flow.openedAtMs,
+    rule: flow.rule,
+    problem: '',
+    cutAtMs: 0
+  }
 }

@@ -6,6 +6,7 @@ import type { Pace } from './byte-rates.ts'
 import type { Cut, CutKind } from './cut.ts'
 import type { DropReason } from './drops.ts'
 import type { FlowRoom } from './room.ts'
+import type { FlowTrace } from './trace.ts'
 
 export type Direction = 'outbound' | 'inbound' | 'local'
 /** Carrier name of a flow between two workloads of this host. */
@@ -95,6 +96,8 @@ export class Flow {
   ruleLimits: readonly RuleLimits[] = []
   /** Counts its bytes where they are limited. Undefined: they are not. */
   pace: Pace | undefined
+  /** Undefined: nobody wants a trace of its opening. */
+  trace: FlowTrace | undefined
   /** The processes of its ends that are on this host, once an event has named them. */
   sourceProcess: ProcessFields | undefined
   destinationProcess: ProcessFields | undefined

@@ -14,11 +14,12 @@ import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { ByteRates } from './byte-rates.ts'
 import type { Cut } from './cut.ts'
 import { DatagramRates } from './datagram-rates.ts'
-import { datagramsOf, displayedCarrier, eventFieldsOf, type ProcessOf } from './fields.ts'
+import { datagramsOf, eventFieldsOf, infoOf, type ProcessOf } from './fields.ts'
 import { Flow, type FlowAlarm, type FlowInfo, type FlowOptions } from './flow.ts'
 import { type ConnectionEnd, PastFlows } from './past-flows.ts'
 import { FlowRoom } from './room.ts'
 import { FlowTotals } from './totals.ts'
+import type { FlowTracer } from './trace.ts'
 import { WaitingAccounts } from './waiting-accounts.ts'
 
 const IN_ORDER: ConnectionEnd = Object.freeze({ state: 'ended' })
@@ -31,6 +32,8 @@ export interface FlowTableOptions {
   readonly metrics?: Metrics
   /** @default events are discarded */
   readonly events?: EventSink
+  /** @default openings are not traced */
+  readonly tracer?: FlowTracer | undefined
   /** The user of a registration of this host. @default nobody can ask how a flow ended */
   readonly userOf?: ((registrationId: string) => LocalUser | undefined) | undefined
   /** The process of a registration of this host, for the events. @default the events name none */
@@ -60,6 +63,7 @@ export class FlowTable {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #events: EventSink
+  readonly #tracer: FlowTracer | undefined
   readonly #waitingAccounts: WaitingAccounts
   /** Totals of flows that have ended. */
   readonly #past = new FlowTotals()
@@ -78,6 +82,7 @@ export class FlowTable {
     this.#clock = clock
     this.#metrics = metrics
     this.#events = events
+    this.#tracer = options.tracer
     this.#userOf = userOf ?? (() => undefined)
     this.#processOf = options.processOf ?? (() => undefined)
     this.#waitingAccounts = new WaitingAccounts(limits, metrics)
@@ -122,6 +127,7 @@ export class FlowTable {
     if (this.#flows.size >= flows) throw limitExceeded(this.#metrics, 'proxy_flows', 'flows of this agent', flows)
     const openedAtMs = this.#clock.wallMs()
     const flow = new Flow({ ...options, openedAtMs, startedAtMs: this.#clock.monotonicMs() })
+    flow.trace = this.#tracer?.begin(flow.id, flow.direction)
     this.#flows.add(flow)
     return flow
   }
@@ -166,7 +172,9 @@ export class FlowTable {
   opened(flow: Flow): void {
     flow.isOpen = true
     this.#metrics.count('warren_flows_opened_total', { direction: flow.direction, protocol: flow.protocol })
-    this.#events.emit('flow-opened', eventFieldsOf(flow, this.#processOf))
+    const fields = eventFieldsOf(flow, this.#processOf)
+    this.#events.emit('flow-opened', fields)
+    flow.trace?.ended(fields)
   }
 
   /** An audit rule alone lets the flow pass; `reason` says why it would be refused without it. */
@@ -200,7 +208,11 @@ export class FlowTable {
     if (code !== undefined) line.code = code
     this.#log.info('flow ended', line)
     if (flow.isOpen) this.#events.emit('flow-ended', { ...fields, reason, kind, bytesIn, bytesOut, durationMs })
-    else this.#events.emit('flow-refused', { ...fields, reason, code: code ?? ErrorCode.FlowCut })
+    else {
+      const failure = { reason, code: code ?? ErrorCode.FlowCut }
+      this.#events.emit('flow-refused', { ...fields, ...failure })
+      flow.trace?.ended(fields, failure)
+    }
   }
 
   /** How a connection of `user` ended, if it has. */
@@ -242,22 +254,7 @@ export class FlowTable {
 
   /** `alarmOf` returns when, and why, a flow will be cut, if that is known. */
   list(alarmOf: (flow: Flow) => FlowAlarm | undefined): FlowInfo[] {
-    return [...this.#flows].map(flow => ({
-      id: flow.id,
-      direction: flow.direction,
-      source: flow.sourceText,
-      destination: flow.destinationText,
-      protocol: flow.protocol,
-      carrier: displayedCarrier(flow),
-      bytesIn: flow.bytesIn,
-      bytesOut: flow.bytesOut,
-      ...datagramsOf(flow),
-      openedAtMs: flow.openedAtMs,
-      rule: flow.rule,
-      problem: '',
-      cutAtMs: 0,
-      ...alarmOf(flow)
-    }))
+    return [...this.#flows].map(flow => ({ ...infoOf(flow), ...alarmOf(flow) }))
   }
 
   #openOf(user: LocalUser, flowId: string): Flow | undefined {

@@ -69,6 +69,7 @@ export class Admission {
     isPreflight: boolean,
     reaching: (target: Target) => (() => Promise<E>) | undefined
   ): Promise<AdmittedFlow<E>> {
+    flow.trace?.step('check source')
     const { registrationId, address } = destinationOf(flow)
     const source = this.#requireSource(flow, signal)
     if (source !== undefined) await source
@@ -90,8 +91,12 @@ export class Admission {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `${formatAddress(address)} is ${state}`)
     }
     const turn = isPreflight ? undefined : this.#turn(flow, registrationId, signal)
-    if (turn !== undefined) await turn
+    if (turn !== undefined) {
+      flow.trace?.step('wait for turn')
+      await turn
+    }
     this.#flows.charge(flow, [flow.sourceId, registrationId])
+    flow.trace?.step('connect target')
     const end = await this.#inTurn(flow, registrationId, reach, signal)
     // The decision may have changed during the wait; then the flow was cut, for it is in the table.
     if (flow.signal.aborted) {

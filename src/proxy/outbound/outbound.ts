@@ -101,8 +101,10 @@ export class Outbound {
     const { sourceId } = flow
     if (sourceId === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow without a local source was sent out')
     for (let retried = false; ; retried = true) {
+      flow.trace?.step('get session', candidate.machine)
       const session = await this.#pool.acquire(sourceId, candidate, signal)
       flow.carrier = session.path.name
+      flow.trace?.step('ask agent', candidate.machine)
       try {
         return await use(session)
       } catch (err) {
@@ -118,6 +120,7 @@ export class Outbound {
     attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
     discard: (result: T) => void = () => {}
   ): Promise<{ readonly candidate: Candidate; readonly result: T }> {
+    flow.trace?.step('choose instance')
     const { order, decided, allowed } = this.#order(flow, request)
     const failed: Failed[] = []
     const { monotonicMs } = this.#deps.clock

@@ -19,5 +19,6 @@ export const PACKAGES: readonly string[] = [
   'python3-websockets',
   'redis-server',
   'redis-tools',
+  'rsyslog',
   'zsh'
 ]

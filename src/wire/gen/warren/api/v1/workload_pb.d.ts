@@ -1326,6 +1326,13 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
    * @generated from field: bool policy_withheld = 42;
    */
   policyWithheld: boolean;
+
+  /**
+   * Receivers to which the audit log is pushed.
+   *
+   * @generated from field: repeated warren.api.v1.AuditPush audit_pushes = 43;
+   */
+  auditPushes: AuditPush[];
 };
 
 /**
@@ -1333,6 +1340,52 @@ export declare type GetStatusResponse = Message<"warren.api.v1.GetStatusResponse
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * A receiver of the audit log.
+ *
+ * @generated from message warren.api.v1.AuditPush
+ */
+export declare type AuditPush = Message<"warren.api.v1.AuditPush"> & {
+  /**
+   * Its scheme, host and port.
+   *
+   * @generated from field: string target = 1;
+   */
+  target: string;
+
+  /**
+   * Number of the last line that it has got, and of the lines that it has not got yet.
+   *
+   * @generated from field: uint64 through = 2;
+   */
+  through: bigint;
+
+  /**
+   * @generated from field: uint64 behind = 3;
+   */
+  behind: bigint;
+
+  /**
+   * Since when it cannot be reached, or refuses; zero: it takes what is sent.
+   *
+   * @generated from field: int64 failing_since_ms = 4;
+   */
+  failingSinceMs: bigint;
+
+  /**
+   * Reason why.
+   *
+   * @generated from field: string problem = 5;
+   */
+  problem: string;
+};
+
+/**
+ * Describes the message warren.api.v1.AuditPush.
+ * Use `create(AuditPushSchema)` to create a new message.
+ */
+export declare const AuditPushSchema: GenMessage<AuditPush>;
 
 /**
  * A service or forward of a file that does not run now. It is tried again.

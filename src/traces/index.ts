@@ -1,0 +1,1 @@
+export { openTraces, type TraceDeps } from './open.ts'
