@@ -14,6 +14,7 @@ import { DeclaredItems, Reload, type ReloadResult } from '../declared/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
 import { type DataPlane, Drain } from '../proxy/index.ts'
+import type { Restart } from '../restart/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from '../upkeep/index.ts'
 import {
@@ -50,6 +51,7 @@ export interface Parts {
   readonly clockKeeper: ClockKeeper
   /** Called with what the start waits for. */
   readonly onProgress: (progress: StartProgress) => void
+  readonly restart: Restart | undefined
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
@@ -221,7 +223,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
 }
 
 async function start({ base, cluster, ca, local, proxy, announcer }: Built, parts: Parts): Promise<void> {
-  const { events, log, resources, stopping } = base
+  const { events, log, resources, restart, stopping } = base
   const { mesh, registry, failures, policy, policyStore, members } = cluster
   ca.rootRotation.tidy()
   policy.start()
@@ -236,7 +238,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => mesh.stop())
   await mesh.start()
   // After the flows have ended with their reason: other hosts drop what is registered here.
-  resources.defer(() => registry.leave())
+  resources.defer(() => (restart?.handover.isFollowed === true ? undefined : registry.leave()))
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()

@@ -77,6 +77,7 @@ export { isWithin, parseNetworks } from './networks.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'
+export { type Left, type ProcessHandover, takeListener } from './process-handover.ts'
 export {
   ANNOUNCED_PROTOCOLS,
   commonVersion,
@@ -99,3 +100,4 @@ export { requireTlsGroups, TLS_GROUPS } from './tls-groups.ts'
 export { atEndOfTurn } from './turn.ts'
 export { isBundled, packageVersion } from './version.ts'
 export { UNSEEN, visibleJson } from './visible.ts'
+export { wildcard } from './wildcard.ts'

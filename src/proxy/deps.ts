@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Listener, LocalUser } from '../attest/index.ts'
-import type { Clock, HostPort, Logger, Metrics, Protocol, VersionRange } from '../core/index.ts'
+import type { Clock, HostPort, Logger, Metrics, ProcessHandover, Protocol, VersionRange } from '../core/index.ts'
 import type { EventSink, ProcessFields } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, UsageLimits } from '../policy/index.ts'
@@ -147,6 +147,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
   }
   /** A flow whose path is lost waits for so long for another; zero: it is reset at once. @default 0 */
   readonly resumeWindowMs?: number
+  /** The process before this one, and the next. @default there is none */
+  readonly handover?: ProcessHandover | undefined
   /** @default metrics are discarded */
   readonly metrics?: Metrics
   /** @default events are discarded */

@@ -113,6 +113,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     resumeWindowMs: config.resumeWindowMs ?? 0,
     silentHosts: silentHostsOf(cluster, clock),
     dataListen: config.dataListen,
+    handover: base.restart?.handover,
     runtimeDir: config.runtimeDir,
     log,
     metrics,
