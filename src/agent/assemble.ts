@@ -244,6 +244,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   registry.start()
   failures.start()
   resources.defer(() => failures.stop())
+  restart?.note('registrations', await local.workloads.adopt())
   announcer.begin()
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))

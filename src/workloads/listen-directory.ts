@@ -67,7 +67,10 @@ export function removeListenDirectory(directory: string, log: Logger): void {
   }
 }
 
-/** Removes the remains of a killed agent below `parent`. */
-export function clearListenDirectories(parent: string, log: Logger): void {
-  for (const name of readdirSync(parent)) removeListenDirectory(join(parent, name), log)
+/** Removes the remains of a killed agent below `parent`, but not the directories that are `used`. */
+export function clearListenDirectories(parent: string, log: Logger, used: ReadonlySet<string> = new Set()): void {
+  for (const name of readdirSync(parent)) {
+    const directory = join(parent, name)
+    if (!used.has(directory)) removeListenDirectory(directory, log)
+  }
 }

@@ -56,6 +56,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     },
     onEnded: (workload, reason) =>
       events.emit('registration-ended', { ...fieldsOf(workload), reason, code: codeAfter(reason) }),
+    handover: base.restart?.handover,
     clock,
     log
   })

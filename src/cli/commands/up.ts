@@ -49,7 +49,11 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   // An agent does not end because nobody reads that it is ready.
   whenReaderEnds('ignored')
   const restart = options.check === true ? undefined : await openRestart(env)
-  const { config: settings, declared, drainMs } = await configOf(options, mdnsGiven, process.env).catch(err => {
+  const {
+    config: settings,
+    declared,
+    drainMs
+  } = await configOf(options, mdnsGiven, process.env).catch(err => {
     restart?.failed(err)
     throw err
   })
