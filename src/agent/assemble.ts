@@ -97,7 +97,9 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const { readiness, synchronised } = wire(built)
   await start(built, parts)
   await serve(built, readiness, synchronised, parts.meshAddresses)
-  const { machine, trustDomain } = parts.membership
+  const { membership, restart } = parts
+  const { machine, trustDomain } = membership
+  const signal = built.base.stopping
   return {
     machine,
     trustDomain,
@@ -105,6 +107,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     dataAddress: () => proxy.dataAddress(),
     reload: () => built.reload.run(),
     async drain(timeoutMs) {
+      if (restart?.isAsked === true) return void (await proxy.drain({ flows: 'not to be left', timeoutMs, signal }))
       readiness.drain()
       await drain.begin(timeoutMs, 'all')
     }
@@ -245,6 +248,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   failures.start()
   resources.defer(() => failures.stop())
   restart?.note('registrations', await local.workloads.adopt())
+  restart?.note('flows', proxy.adopt())
   announcer.begin()
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))

@@ -63,6 +63,8 @@ export interface LocalWorkloads {
   readonly processOf?: (registrationId: string) => ProcessFields | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
+  /** Keeps a registration until `release`; undefined if there is none. @default nothing can be kept */
+  readonly hold?: (registrationId: string) => (() => void) | undefined
   /** The registration whose id begins with these 32 hex characters. */
   readonly byPrefix: (prefix: string) => string | undefined
 }

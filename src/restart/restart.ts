@@ -8,6 +8,8 @@ export interface UpgradeCaller {
   readonly uid: number
 }
 
+const MESH_PORT = 'mesh port'
+
 /** How the last upgrade went. */
 export interface UpgradeOutcome {
   readonly id: string
@@ -49,6 +51,17 @@ export class Restart {
   /** Notes that this many of a kind were kept by the last upgrade. */
   note(kind: 'registrations' | 'flows', count: number): void {
     this.#kept[kind] = count
+  }
+
+  /** A listener on any port gets the port of the process before: other hosts look for this one there. */
+  listenAt<T extends { readonly port: number }>(at: T | undefined): T | undefined {
+    const port = this.handover.take(MESH_PORT)?.data
+    return at?.port === 0 && typeof port === 'number' ? { ...at, port } : at
+  }
+
+  /** The port of the mesh, for the next process. */
+  leavePort(portOf: () => number): void {
+    this.handover.leave(MESH_PORT, () => ({ data: portOf() }))
   }
 
   /** This process serves. */

@@ -275,6 +275,11 @@ export class Workloads {
     return { workload, ended: ending.promise, release }
   }
 
+  /** Lets the time of a registration not run until `release`; undefined if it has ended. */
+  hold(registrationId: string): (() => void) | undefined {
+    return this.#table.hold(registrationId, () => this.#deps.clock.monotonicMs())
+  }
+
   /** Ends a registration here and now. Does nothing when it has already ended. */
   end(registrationId: string, reason: EndReason): void {
     if (this.#isLeft) return

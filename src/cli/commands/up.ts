@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { AgentConfig } from '../../config/index.ts'
 import {
   checkNodeInternals,
+  definedOnly,
   ErrorCode,
   formatHostPort,
   packageVersion,
@@ -57,7 +58,8 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
     restart?.failed(err)
     throw err
   })
-  const config = { ...settings, declared }
+  const listen = restart?.listenAt(settings.listen)
+  const config = { ...settings, ...definedOnly({ listen }), declared }
   if (options.check === true) return await check(config, options)
   let agent: RunningAgent | undefined
   // The log says how it went. An agent that is still starting has just read its files.
@@ -75,6 +77,8 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   // For a person alone: programs that read standard error get the log.
   const lines = process.stderr.isTTY && options.quiet !== true ? new StartLines(say) : undefined
   agent = await start(config, ending.signal, lines, restart).finally(() => lines?.end())
+  const served = agent
+  restart?.leavePort(() => Number(/\/tcp\/(\d+)/.exec(served.meshAddresses()[0] ?? '')?.[1] ?? 0))
   restart?.settled()
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
@@ -84,12 +88,12 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   const isReplaced = restart?.isAsked === true && !ending.signal.aborted
   if (isReplaced) {
     manager.replacing()
-    restart.leaveListeners()
   } else {
     manager.stopping()
   }
   if (drainMs > 0) await agent.drain(drainMs)
   if (!isReplaced) return await agent.stop()
+  restart.leaveListeners()
   await restart.handover.collect()
   await agent.stop()
   restart.execute()

@@ -26,12 +26,14 @@ export class ResumableLeg implements ByteLeg {
   /** A caller of `send` waits for room. */
   #isAwaited = false
   #hasFinished = false
+  #isLeft = false
   #window: NodeJS.Timeout | undefined
 
-  constructor(leg: ByteLeg, options: ResumableOptions) {
+  /** `continuity`: of a flow that another process has left. @default a new one */
+  constructor(leg: ByteLeg, options: ResumableOptions, continuity = new Continuity(options.account)) {
     this.#options = options
     this.#link = options.link
-    this.#continuity = new Continuity(options.account)
+    this.#continuity = continuity
     this.#path = this.#pathOn(leg)
   }
 
@@ -45,7 +47,7 @@ export class ResumableLeg implements ByteLeg {
   }
 
   get isWaiting(): boolean {
-    return this.#continuity.isWaiting
+    return this.#continuity.isWaiting && !this.#isLeft
   }
 
   get isOver(): boolean {
@@ -165,6 +167,24 @@ export class ResumableLeg implements ByteLeg {
       throw err
     }
     this.#continueOn(far, missing)
+  }
+
+  /** Waits from now on: the path on which it was made is none. */
+  begin(): void {
+    this.#lose()
+  }
+
+  /** Leaves the path for good: the flow continues in another process. What is sent from now on is only kept. */
+  leave(): void {
+    this.#isLeft = true
+    clearTimeout(this.#window)
+    if (this.#continuity.lost()) this.#detach()
+    this.#path.abort('link')
+  }
+
+  /** What the other process needs. */
+  get state(): Continuity['state'] {
+    return this.#continuity.state
   }
 
   /** The flow has ended in order at the other end, which has everything. Gives up if that cannot be. */
