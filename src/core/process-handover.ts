@@ -15,6 +15,8 @@ export interface ProcessHandover {
   readonly isFollowed: boolean
   /** What the process before this one has left under a name; undefined if nothing, or if it was taken. */
   take(name: string): Left | undefined
+  /** What was left under this name is used: the former program, if it runs again, does not get it. */
+  spend(name: string): void
   /** Leaves a listener: from the handover on, connections wait in the kernel for the next process. */
   leaveListener(name: string, server: Server): void
   /** `make` is called at the handover. A later call under the same name replaces it. */

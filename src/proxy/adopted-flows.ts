@@ -3,7 +3,7 @@ import { detach, type Left, sleep, WarrenError } from '../core/index.ts'
 import { parseAddress } from '../identity/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type FlowTable, WAITING } from './flow/index.ts'
-import type { HandedFlows, LeftFlow } from './handed-flows.ts'
+import { FLOWS, type HandedFlows, type LeftFlow } from './handed-flows.ts'
 import type { Admission } from './inbound/index.ts'
 import { resetSocket } from './legs/index.ts'
 import { continueFlow, type Resuming } from './relay/index.ts'
@@ -128,6 +128,8 @@ export class AdoptedFlows {
       flow.bytesIn = left.bytesIn
       flow.bytesOut = left.bytesOut
       flows.opened(flow)
+      // From here on the former program must not continue it at the offsets of before.
+      deps.handover?.spend(FLOWS)
       const link = { key, secret: Buffer.from(left.secret, 'base64'), peer: () => ({ leafDer, machine }) }
       const over = continueFlow(flow, { localIs, explicitEnd, fd, state, kept, link }, resuming[direction])
       handed.settled(key)

@@ -52,6 +52,12 @@ export class Handover implements ProcessHandover {
     return { ...left, descriptors: (left.descriptors ?? []).map(fd => this.#calls.duplicate(fd)) }
   }
 
+  spend(name: string): void {
+    const left = this.#former?.left
+    for (const fd of left?.get(name)?.descriptors ?? []) closeSync(fd)
+    left?.delete(name)
+  }
+
   leaveListener(name: string, server: Server): void {
     this.#listeners.set(name, server)
   }

@@ -25,7 +25,7 @@ export class PatternedFlow {
     this.#seed = seed
     this.#socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
     this.#socket.on('error', err => this.#fail(String(err)))
-    this.#socket.on('data', chunk => this.#take(chunk))
+    this.#socket.on('data', (chunk: Buffer) => this.#take(chunk))
     this.#socket.on('end', () => {
       this.#hasEnded = true
       if (!this.#isEnding || this.#received !== this.#sent) this.#fail(`ended after ${this.#received} of ${this.#sent}`)
