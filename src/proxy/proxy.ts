@@ -147,7 +147,11 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       }
       // Before another agent can ask for them.
       adopted.take(deps.handover?.take(FLOWS))
-      deps.handover?.leave(FLOWS, () => handed.leave())
+      deps.handover?.leave(FLOWS, () => {
+        server.turnAway()
+        passages.pause()
+        return handed.leave()
+      })
       await server.listen(deps.dataListen)
       const sweeping = loop(
         log,

@@ -15,7 +15,7 @@ const FLOWS = IS_FULL ? 100 : 20
 const TRY_EACH_MS = 100
 const KINDS: readonly Kind[] = ['idle', 'interactive', 'interactive', 'bulk']
 
-const scope = scopeOf({ after })
+const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
 let a: TestAgent
 let b: TestAgent
 let port = 0
@@ -40,7 +40,10 @@ before(async () => {
 })
 
 async function opened(count: number): Promise<PatternedFlow[]> {
-  const flows = Array.from({ length: count }, (_, at) => new PatternedFlow(KINDS[at % KINDS.length] ?? 'idle', port, at))
+  const flows = Array.from(
+    { length: count },
+    (_, at) => new PatternedFlow(KINDS[at % KINDS.length] ?? 'idle', port, at)
+  )
   await Promise.all(flows.map(flow => flow.begin()))
   return flows
 }
@@ -66,8 +69,14 @@ test('flows of every kind continue with every byte when the process of either ag
   const rounds = IS_FULL ? Array.from({ length: 10 }, () => [[a], [b], [a, b]]).flat() : [[a], [b], [a, b]]
   for (const agents of rounds) {
     const pids = agents.map(agent => agent.pid)
-    assert.deepEqual(await Promise.all(agents.map(replace)), agents.map(() => FLOWS))
-    assert.deepEqual(agents.map(agent => agent.pid), pids)
+    assert.deepEqual(
+      await Promise.all(agents.map(replace)),
+      agents.map(() => FLOWS)
+    )
+    assert.deepEqual(
+      agents.map(agent => agent.pid),
+      pids
+    )
     await move(flows)
   }
   await Promise.all(flows.map(flow => flow.end()))
@@ -104,7 +113,10 @@ test('no connection is refused while a process is replaced, and a program that c
 
   const failed = await a.attempt(['upgrade', '--to', program])
   assert.equal(failed.code, 1)
-  assert.match(failed.stderr, /the new program did not start: INVALID_OPTION: the data port cannot listen at 192\.0\.2\.1:9/)
+  assert.match(
+    failed.stderr,
+    /the new program did not start: INVALID_OPTION: the data port cannot listen at 192\.0\.2\.1:9/
+  )
   assert.match(failed.stderr, /The former one, warren \S+, runs again/)
   await move(flows)
 
@@ -123,5 +135,9 @@ test('a flow that is no longer allowed when a process has been replaced does not
   await a.cli('policy', 'remove', 'r1')
   await replaced
   await waitFor(() => Promise.resolve(faultsOf(flows).length === flows.length), 'the flows to be cut')
-  assert.deepEqual(flows.map(({ fault }) => /ECONNRESET/.test(fault ?? '')), flows.map(() => true), faultsOf(flows).join('; '))
+  assert.deepEqual(
+    flows.map(({ fault }) => /ECONNRESET/.test(fault ?? '')),
+    flows.map(() => true),
+    faultsOf(flows).join('; ')
+  )
 })

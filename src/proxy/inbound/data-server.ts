@@ -151,6 +151,11 @@ export class DataServer {
     }
   }
 
+  /** The other agents open their next flows in new sessions. */
+  turnAway(): void {
+    for (const session of this.sessions) session.turnAway()
+  }
+
   async stop(): Promise<void> {
     const closed = new Promise<void>(resolve => this.#tcp.close(() => resolve()))
     this.#limiter.stop()

@@ -71,9 +71,9 @@ export class Continuity {
   }
 
   /** The end of a flow as another process has left it, on a path that is about to be lost. */
-  static restored(state: ContinuityState, kept: Buffer, account: KeptAccount): Continuity {
+  static restored(state: ContinuityState, kept: Buffer, account: KeptAccount, limitBytes = KEPT_BYTES): Continuity {
     const restored = new Continuity(account)
-    restored.#kept = new KeptBytes(KEPT_BYTES, account, state.keptFrom)
+    restored.#kept = new KeptBytes(limitBytes, account, state.keptFrom)
     restored.#kept.add(kept)
     restored.#hasEnded = state.hasEnded
     restored.#receivedBytes = state.receivedBytes
