@@ -22,11 +22,10 @@ import {
   Store,
   Vault
 } from '../state/index.ts'
-import { ClockKeeper, readResources, requireResources } from '../upkeep/index.ts'
+import { ClockKeeper, createLogger, readResources, requireResources } from '../upkeep/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
-import { createLogger } from './logger.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 import type { StartOptions, StartProgress } from './start-progress.ts'
 

@@ -97,8 +97,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const { readiness, synchronised } = wire(built)
   await start(built, parts)
   await serve(built, readiness, synchronised, parts.meshAddresses)
-  const { membership, restart } = parts
-  const { machine, trustDomain } = membership
+  const { machine, trustDomain } = parts.membership
   const signal = built.base.stopping
   return {
     machine,
@@ -107,7 +106,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     dataAddress: () => proxy.dataAddress(),
     reload: () => built.reload.run(),
     async drain(timeoutMs) {
-      if (restart?.isAsked === true) return void (await proxy.drain({ flows: 'not to be left', timeoutMs, signal }))
+      if (parts.restart?.isAsked === true) return void (await proxy.drain({ flows: 'others', timeoutMs, signal }))
       readiness.drain()
       await drain.begin(timeoutMs, 'all')
     }

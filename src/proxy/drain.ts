@@ -6,7 +6,7 @@ export interface DrainOptions {
    * Flows to workloads of this host, or all; with `all` no new flow is opened either. Or those of now that the next process of the
    * agent cannot continue.
    */
-  readonly flows: 'to this host' | 'all' | 'not to be left'
+  readonly flows: 'to this host' | 'all' | 'others'
   /** Time for them to finish; flows that remain are reset. */
   readonly timeoutMs: number
   /** Stops waiting, without a reset. */
@@ -30,7 +30,7 @@ export async function drainFlows(
 ): Promise<Drained> {
   const present = new Set(flows.those(flow => !canLeave(flow)))
   const isMeant = (flow: Flow): boolean =>
-    which === 'not to be left' ? present.has(flow) : which === 'all' || flow.direction !== 'outbound'
+    which === 'others' ? present.has(flow) : which === 'all' || flow.direction !== 'outbound'
   if (which === 'all') flows.close('the agent is stopping')
   const begun = flows.those(isMeant)
   await within(timeoutMs, [signal], async limit => {

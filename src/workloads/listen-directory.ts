@@ -68,9 +68,14 @@ export function removeListenDirectory(directory: string, log: Logger): void {
 }
 
 /** Removes the remains of a killed agent below `parent`, but not the directories that are `used`. */
-export function clearListenDirectories(parent: string, log: Logger, used: ReadonlySet<string> = new Set()): void {
+export function clearListenDirectories(
+  parent: string,
+  log: Logger,
+  used: ReadonlyArray<{ readonly directory: string | undefined }> = []
+): void {
+  const kept = new Set(used.map(({ directory }) => directory))
   for (const name of readdirSync(parent)) {
     const directory = join(parent, name)
-    if (!used.has(directory)) removeListenDirectory(directory, log)
+    if (!kept.has(directory)) removeListenDirectory(directory, log)
   }
 }

@@ -67,8 +67,7 @@ export class Workloads {
 
   start(): void {
     const { log, listenDir } = this.#deps
-    const kept = this.#table.all().flatMap(({ directory }) => directory ?? [])
-    clearListenDirectories(listenDir, log, new Set(kept))
+    clearListenDirectories(listenDir, log, this.#table.all())
     const { signal } = this.#stopping
     const expiring = loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire())
     detach(log, 'workload expiry', expiring, signal)
@@ -85,6 +84,7 @@ export class Workloads {
   async adopt(): Promise<number> {
     this.#deps.handover?.leave(REGISTRATIONS, () => {
       this.#isLeft = true
+      this.#stopping.abort()
       return left(this.#table.all(), this.#requests)
     })
     await adoptAll(this.#deps, (resumed, claim) => this.#admit(resumed.input, resumed.caller, claim, resumed))
@@ -171,10 +171,9 @@ export class Workloads {
     { address, process, facts, serverUser }: Claim,
     before?: Pick<Resumed, 'document' | 'tokenHash' | 'made'>
   ): { workload: Workload; token: string } {
-    const { trustDomain, machine, tokens, clock, log } = this.#deps
+    const { trustDomain, machine, tokens, clock, log, listenDir, portServers } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
-    if (this.#stopping.signal.aborted || this.#isLeft)
-      throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
+    if (this.#stopping.signal.aborted) throw new WarrenError(ErrorCode.NotReady, 'the agent is stopping')
     this.#deps.grants.forTarget(input.target).require(address, spiffeId, facts)
     checkSize(input)
     checkRoom(this.#table, caller, this.#deps.limits)
@@ -192,7 +191,6 @@ export class Workloads {
     const unique = before?.document ?? uniqueDocument(document, id => this.#table.get(id) !== undefined)
     const { token, tokenHash } = before === undefined ? tokens.issue(unique) : { token: '', ...before }
     const registrationId = registrationIdOf(unique)
-    const { listenDir, portServers } = this.#deps
     const delivery = deliveryOf(input, {
       caller,
       owner: process,
@@ -227,9 +225,8 @@ export class Workloads {
 
   /** Ends the registrations that are revoked or not granted any more. Resolves when all have been looked at. */
   async review(): Promise<void> {
-    const { grants, log } = this.#deps
-    const end = (id: string, reason: EndReason): void => this.end(id, reason)
-    await reviewAll(this.#table.all(), { grants, log, end, signal: this.#stopping.signal })
+    const { signal } = this.#stopping
+    await reviewAll(this.#table.all(), { ...this.#deps, end: (id, reason) => this.end(id, reason), signal })
   }
 
   /** The registrations that `review` would end if these were the entries. */

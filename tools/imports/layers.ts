@@ -89,7 +89,11 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   workloads: { knows: 'registrations, grants, health', mayImport: ['attest', ...SHARED] },
   mesh: { knows: 'libp2p, and nobody else does', mayImport: VERIFIERS },
   audit: { knows: 'the audit log: written, verified, read', mayImport: ['state', 'events', ...FOUNDATION] },
-  upkeep: { knows: 'memory, descriptors and clock of the process', mayImport: ['state', 'core'] },
+  upkeep: {
+    knows: 'memory, descriptors, clock and log of the process',
+    mayImport: ['state', 'core'],
+    typesOf: ['config']
+  },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },

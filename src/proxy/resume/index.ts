@@ -1,4 +1,4 @@
-export { AckChannel, type AckEntry, type FlowRef, RESUME_PATH, refText } from './ack-channel.ts'
+export { AckChannel, type AckEntry, type AckReceiver, type FlowRef, RESUME_PATH, refText } from './ack-channel.ts'
 export { Continuity, type ContinuityState, Discontinuity, type Missing, type Offer } from './continuity.ts'
 export { KeptAccounts, type KeptLimits } from './kept-accounts.ts'
 export type { KeptAccount } from './kept-bytes.ts'
