@@ -184,7 +184,7 @@ export class Keeper implements Registration {
       try {
         await sleep(this.#retryMs * (0.5 + Math.random() / 2), this.#stopping.signal)
         this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
-        if (this.#mayBeKept && (await this.#isKept())) return true
+        if (this.#mayBeKept && (await this.#stillHas())) return true
         await this.#enrol(this.#stopping.signal)
         this.#log.info('registered again', { address: this.address })
         return true
@@ -202,7 +202,7 @@ export class Keeper implements Registration {
   }
 
   /** Whether the agent that answers now has the registration: then it is live. Rejects while no agent answers. */
-  async #isKept(): Promise<boolean> {
+  async #stillHas(): Promise<boolean> {
     try {
       await this.#client.workload.heartbeat({ token: this.token }, { signal: this.#stopping.signal })
     } catch (err) {

@@ -14,7 +14,7 @@ export interface RestartCalls {
   readonly makeMemory: (name: string) => number
   readonly duplicate: (fd: number) => number
   /** Whether the next program of this process keeps the descriptor. */
-  readonly setKept: (fd: number, isKept: boolean) => void
+  readonly setInherited: (fd: number, isInherited: boolean) => void
   /** The next program of this process finds the signal ignored. */
   readonly ignoreSignal: (number: number) => void
 }
@@ -36,7 +36,7 @@ export function linuxCalls(): RestartCalls {
   return {
     makeMemory: name => checked('memfd_create', memfdCreate(name, MFD_CLOEXEC)),
     duplicate: fd => checked('fcntl', fcntl(fd, F_DUPFD_CLOEXEC, 'int', 0)),
-    setKept: (fd, isKept) => void checked('fcntl', fcntl(fd, F_SETFD, 'int', isKept ? 0 : FD_CLOEXEC)),
+    setInherited: (fd, isInherited) => void checked('fcntl', fcntl(fd, F_SETFD, 'int', isInherited ? 0 : FD_CLOEXEC)),
     ignoreSignal: number => void signal(number, SIG_IGN)
   }
 }

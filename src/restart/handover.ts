@@ -120,7 +120,7 @@ export class Handover implements ProcessHandover {
     writeDocument(memory, facts, left)
     const { descriptor } = facts.former
     const kept = [...left.values()].flatMap(({ descriptors = [] }) => descriptors)
-    for (const fd of [memory, ...kept, ...(descriptor === undefined ? [] : [descriptor])]) this.#calls.setKept(fd, true)
+    for (const fd of [memory, ...kept, ...(descriptor === undefined ? [] : [descriptor])]) this.#calls.setInherited(fd, true)
     if (this.#env['WARREN_HANGUP'] === 'ignored') {
       process.removeAllListeners('SIGHUP')
       this.#calls.ignoreSignal(constants.signals.SIGHUP)
@@ -134,9 +134,9 @@ export class Handover implements ProcessHandover {
     try {
       const found = readDocument(fd)
       for (const { descriptors = [] } of found.left.values())
-        for (const one of descriptors) this.#calls.setKept(one, false)
+        for (const one of descriptors) this.#calls.setInherited(one, false)
       const { descriptor } = found.facts.former
-      if (descriptor !== undefined) this.#calls.setKept(descriptor, false)
+      if (descriptor !== undefined) this.#calls.setInherited(descriptor, false)
       // It holds keys of flows.
       ftruncateSync(fd, 0)
       closeSync(fd)

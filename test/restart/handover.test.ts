@@ -16,7 +16,7 @@ interface Found {
   readonly data: unknown
   readonly bytes: readonly string[]
   readonly again?: unknown
-  readonly fds: ReadonlyArray<{ readonly fd: number; readonly path: string; readonly isKept: boolean }>
+  readonly fds: ReadonlyArray<{ readonly fd: number; readonly path: string; readonly isInherited: boolean }>
 }
 
 test('what is left lies in memory without a path, and is gone once it is read', { skip }, async t => {
@@ -43,7 +43,7 @@ test('what is left lies in memory without a path, and is gone once it is read', 
   )
   // Programs that it starts get nothing of it.
   assert.deepEqual(
-    fds.filter(({ fd, isKept, path }) => fd > 2 && isKept && path.startsWith('socket:')),
+    fds.filter(({ fd, isInherited, path }) => fd > 2 && isInherited && path.startsWith('socket:')),
     []
   )
 })

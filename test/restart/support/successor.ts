@@ -27,7 +27,7 @@ if (left === undefined) {
         {
           fd: Number(name),
           path: readlinkSync(`/proc/self/fd/${name}`),
-          isKept: (Number.parseInt(flags, 8) & 0o2000000) === 0
+          isInherited: (Number.parseInt(flags, 8) & 0o2000000) === 0
         }
       ]
     } catch {
