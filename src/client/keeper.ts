@@ -207,7 +207,8 @@ export class Keeper implements Registration {
       await this.#client.workload.heartbeat({ token: this.token }, { signal: this.#stopping.signal })
     } catch (err) {
       const { code } = WarrenError.from(err)
-      if (code !== ErrorCode.InvalidSource && code !== ErrorCode.Timeout) throw err
+      if (code === ErrorCode.AgentNotRunning || code === ErrorCode.NotReady) throw err
+      // Whatever else it answers: the next registration says more.
       this.#mayBeKept = false
       return false
     }

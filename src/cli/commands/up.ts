@@ -102,7 +102,8 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
 async function openRestart(env: NodeJS.ProcessEnv): Promise<Restart | undefined> {
   const { openHandover, Restart } = await import('../../restart/index.ts')
   const handover = await openHandover(env)
-  return handover === undefined ? undefined : new Restart(handover, env)
+  const { WARREN_HANDOVER: _former, ...others } = env
+  return handover === undefined ? undefined : new Restart(handover, others)
 }
 
 /** What a program must be able to do before it takes the place of another. Everything that an agent uses is loaded. */
