@@ -120,7 +120,8 @@ export class Handover implements ProcessHandover {
     writeDocument(memory, facts, left)
     const { descriptor } = facts.former
     const kept = [...left.values()].flatMap(({ descriptors = [] }) => descriptors)
-    for (const fd of [memory, ...kept, ...(descriptor === undefined ? [] : [descriptor])]) this.#calls.setInherited(fd, true)
+    for (const fd of [memory, ...kept, ...(descriptor === undefined ? [] : [descriptor])])
+      this.#calls.setInherited(fd, true)
     if (this.#env['WARREN_HANGUP'] === 'ignored') {
       process.removeAllListeners('SIGHUP')
       this.#calls.ignoreSignal(constants.signals.SIGHUP)
