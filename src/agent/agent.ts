@@ -22,11 +22,10 @@ import {
   Store,
   Vault
 } from '../state/index.ts'
-import { ClockKeeper, readResources, requireResources } from '../upkeep/index.ts'
+import { ClockKeeper, createLogger, readResources, requireResources } from '../upkeep/index.ts'
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
-import { createLogger } from './logger.ts'
 import { openRuntimeDir } from './runtime-dir.ts'
 import type { StartOptions, StartProgress } from './start-progress.ts'
 
@@ -71,7 +70,7 @@ export interface RunningAgent {
 export async function startAgent(
   config: AgentConfig,
   clock: Clock = systemClock,
-  { onProgress }: StartOptions = {}
+  { onProgress, restart }: StartOptions = {}
 ): Promise<RunningAgent> {
   const resolved = await withListeners(resolveConfig(config))
   const log = createLogger(resolved.logLevel)
@@ -81,7 +80,7 @@ export async function startAgent(
     if (isStarting) onProgress?.(progress)
   }
   try {
-    const agent = await start(resolved, resources, clock, log, report)
+    const agent = await start(resolved, resources, clock, log, { onProgress: report, restart })
     let stopped: Promise<void> | undefined
     const stop = (): Promise<void> => {
       stopped ??= resources
@@ -104,7 +103,7 @@ async function start(
   resources: AsyncDisposableStack,
   clock: Clock,
   log: Logger,
-  onProgress: (progress: StartProgress) => void
+  { onProgress = () => {}, restart }: StartOptions
 ): Promise<Omit<RunningAgent, 'stop' | 'runtimeDir' | 'log'>> {
   checkNodeInternals(log)
   requireTlsGroups()
@@ -148,6 +147,7 @@ async function start(
     clock,
     clockKeeper,
     onProgress,
+    restart,
     log,
     resources
   })

@@ -14,6 +14,7 @@ import { DeclaredItems, Reload, type ReloadResult } from '../declared/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
 import { type DataPlane, Drain } from '../proxy/index.ts'
+import type { Restart } from '../restart/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import { openTraces } from '../traces/index.ts'
 import { type ClockKeeper, DescriptorWatch, giveBackMemory, readResources } from '../upkeep/index.ts'
@@ -51,6 +52,7 @@ export interface Parts {
   readonly clockKeeper: ClockKeeper
   /** Called with what the start waits for. */
   readonly onProgress: (progress: StartProgress) => void
+  readonly restart: Restart | undefined
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack
@@ -97,6 +99,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   await start(built, parts)
   await serve(built, readiness, synchronised, parts.meshAddresses)
   const { machine, trustDomain } = parts.membership
+  const signal = built.base.stopping
   return {
     machine,
     trustDomain,
@@ -104,6 +107,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     dataAddress: () => proxy.dataAddress(),
     reload: () => built.reload.run(),
     async drain(timeoutMs) {
+      if (parts.restart?.isAsked === true) return void (await proxy.drain({ flows: 'others', timeoutMs, signal }))
       readiness.drain()
       await drain.begin(timeoutMs, 'all')
     }
@@ -222,7 +226,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
 }
 
 async function start({ base, cluster, ca, local, proxy, announcer }: Built, parts: Parts): Promise<void> {
-  const { events, log, resources, stopping } = base
+  const { events, log, resources, restart, stopping } = base
   const { mesh, registry, failures, policy, policyStore, members } = cluster
   ca.rootRotation.tidy()
   policy.start()
@@ -237,12 +241,14 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => mesh.stop())
   await mesh.start()
   // After the flows have ended with their reason: other hosts drop what is registered here.
-  resources.defer(() => registry.leave())
+  resources.defer(() => (restart?.handover.isFollowed === true ? undefined : registry.leave()))
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()
   failures.start()
   resources.defer(() => failures.stop())
+  restart?.note('registrations', await local.workloads.adopt())
+  restart?.note('flows', proxy.adopt())
   announcer.begin()
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))

@@ -1,3 +1,5 @@
+import type { Restart } from '../restart/index.ts'
+
 /** What a starting agent waits for, or why the wait goes on. */
 export interface StartProgress {
   /**
@@ -16,4 +18,6 @@ export interface StartProgress {
 export interface StartOptions {
   /** Called while the agent starts, for a person who watches. @default no notification */
   readonly onProgress?: (progress: StartProgress) => void
+  /** How this process follows another of the same agent, and is followed. @default it does neither */
+  readonly restart?: Restart | undefined
 }

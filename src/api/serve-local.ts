@@ -8,11 +8,13 @@ import {
   ErrorCode,
   type Logger,
   type Metrics,
+  type ProcessHandover,
   Quota,
   RateLimitedLog,
   silentMetrics,
   sleep,
   systemClock,
+  takeListener,
   WarrenError
 } from '../core/index.ts'
 import { CallGate } from './call-gate.ts'
@@ -26,7 +28,7 @@ import { createRequestListener, type Request, type Response } from './request-li
 import type { Routes, ServiceName } from './routes.ts'
 import { Shares } from './share.ts'
 import { sniff } from './sniff.ts'
-import { bindSocket } from './socket-path.ts'
+import { adoptSocket, bindSocket } from './socket-path.ts'
 import { tooMany } from './too-many.ts'
 
 export interface LocalServerOptions {
@@ -47,6 +49,8 @@ export interface LocalServerOptions {
   /** Why this process may make no calls at all; undefined if it may. @default everybody may */
   readonly refuse?: ((who: PeerCredentials) => WarrenError | undefined) | undefined
   readonly limits?: Partial<LocalLimits> | undefined
+  /** The process before this one, and the next. @default there is none */
+  readonly handover?: ProcessHandover | undefined
   /** @default the system's */
   readonly clock?: Clock
 }
@@ -206,7 +210,12 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
   }
 
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
-  const removePath = await bindSocket(server, path, mode)
+  const { handover } = options
+  const inherited = takeListener(handover, path)
+  const removePath = await (inherited === undefined
+    ? bindSocket(server, path, mode)
+    : adoptSocket(server, path, inherited))
+  handover?.leaveListener(path, server)
   server.on('error', err => log.error('cannot accept local connections', { path, err }))
 
   const stop = async (): Promise<void> => {
@@ -214,7 +223,7 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
       server.close(() => resolve())
     })
     try {
-      removePath()
+      if (handover?.isFollowed !== true) removePath()
     } catch (err) {
       // A socket that nobody serves is replaced by the next agent.
       log.warn('local socket left behind', { path, err })

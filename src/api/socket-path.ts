@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { chmodSync, linkSync, mkdtempSync, rmSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import type { Server } from 'node:net'
@@ -74,6 +75,16 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
   }
   const identity = identityOf(path)
   // Another agent may have put its own there.
+  return () => removeIfSame(path, identity)
+}
+
+/** As `bindSocket`, for the listener at `path` that the process before this one has left. */
+export async function adoptSocket(server: Server, path: string, fd: number): Promise<() => void> {
+  await checkDirectory(dirname(path))
+  const listening = once(server, 'listening')
+  server.listen({ fd, exclusive: true })
+  await listening
+  const identity = identityOf(path)
   return () => removeIfSame(path, identity)
 }
 

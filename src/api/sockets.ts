@@ -5,7 +5,8 @@ import type { AdminHandlers, WorkloadHandlers } from './handlers.ts'
 import { adminRoutes, workloadRoutes } from './routes.ts'
 import { type LocalServer, type LocalServerOptions, serveLocal } from './serve-local.ts'
 
-export interface ApiOptions<H> extends Pick<LocalServerOptions, 'credentials' | 'log' | 'metrics' | 'limits'> {
+export interface ApiOptions<H>
+  extends Pick<LocalServerOptions, 'credentials' | 'log' | 'metrics' | 'limits' | 'handover'> {
   readonly runtimeDir: string
   readonly handlers: H
 }

@@ -29,6 +29,11 @@ export function effectiveUidOf(pid: number, system: Platform = platform()): numb
   return uid
 }
 
+/** A handle of a descriptor that the process before this one held, and that it owns now. */
+export function heldProcess(pid: number, fd: number, system: Platform = platform()): ProcessHandle {
+  return fromDescriptor(pid, fd, system)
+}
+
 /** A handle that owns `fd`. */
 export function fromDescriptor(pid: number, fd: number, system: Platform): ProcessHandle {
   let open: number | undefined = fd

@@ -13,9 +13,11 @@ export interface ServiceManager {
   ready(status: string): void
   /** This process was asked to end, and ends in order. */
   stopping(): void
+  /** Another program takes its place, under the same process id. */
+  replacing(): void
 }
 
-const NOBODY: ServiceManager = { ready: () => {}, stopping: () => {} }
+const NOBODY: ServiceManager = { ready: () => {}, stopping: () => {}, replacing: () => {} }
 
 /**
  * Returns whoever is named in `env` (sd_notify(3)), and removes that from it: what this process starts must not speak for it.
@@ -36,7 +38,9 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
       send(`READY=1\nSTATUS=${status.replaceAll('\n', ' ')}`)
       if (lifeSignMs >= 1) setInterval(() => send('WATCHDOG=1'), lifeSignMs).unref()
     },
-    stopping: () => send('STOPPING=1\nSTATUS=draining')
+    stopping: () => send('STOPPING=1\nSTATUS=draining'),
+    // The next program has a whole period for its first sign of life.
+    replacing: () => send('WATCHDOG=1\nSTATUS=upgrading')
   }
 }
 

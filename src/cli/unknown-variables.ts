@@ -19,10 +19,13 @@ const OTHERS = [
 
 /** The option without a variable: left in a file of the unit, it would apply at every start. */
 export const COMMAND_LINE_ONLY = 'accept-lost-state'
+/** It has none either: it says nothing of how the agent is started. */
+export const STARTS_NOTHING = 'check'
+const WITHOUT = [COMMAND_LINE_ONLY, STARTS_NOTHING]
 
 /** A sentence for each variable with the prefix of warren's that `up` does not know: it may be a misspelt option. */
 export function unknownVariables(up: Command, env: NodeJS.ProcessEnv): string[] {
-  const names = up.options.map(({ long }) => (long ?? '').slice('--'.length)).filter(name => name !== COMMAND_LINE_ONLY)
+  const names = up.options.map(({ long }) => (long ?? '').slice('--'.length)).filter(name => !WITHOUT.includes(name))
   const known = [...names.map(variableOf), ...OTHERS]
   return Object.keys(env)
     .filter(name => name.startsWith(PREFIX) && !known.includes(name))

@@ -26,6 +26,7 @@ export interface UpOptions extends GlobalOptions {
   readonly config?: string
   readonly limit?: string[]
   readonly acceptLostState?: true
+  readonly check?: true
 }
 
 /** Time for connections to finish when the agent stops. */

@@ -23,6 +23,9 @@ const DEREGISTER_MS = 10_000
 /** Reason that an agent sends to its clients when it stops: it may be about to start again. */
 const AGENT_STOPPED = 'agent stopped'
 
+/** For so long after its program was replaced, what an agent lost is asked for again with the same token. */
+const KEPT_MS = 10_000
+
 type Keeping = { readonly ended: true; readonly reason: string } | { readonly ended: false; readonly err: unknown }
 
 /** A registration, and the task that makes it again after the agent was away. It begins with `start`. */
@@ -35,6 +38,8 @@ export class Keeper implements Registration {
   readonly #ended = Promise.withResolvers<RegistrationEnd>()
   #held: apiPb.RegisterResponse | undefined
   #problem = ''
+  #mayBeKept = false
+  #keptAtMs = Number.NEGATIVE_INFINITY
   #state: Registration['state'] = 'lost'
   #waiters = new Set<() => void>()
   #retryMs = FIRST_RETRY_MS
@@ -101,7 +106,7 @@ export class Keeper implements Registration {
   }
 
   async renewed(stale: string, signal: AbortSignal): Promise<void> {
-    while (this.#state !== 'live' || this.token === stale) {
+    while (this.#state !== 'live' || (this.token === stale && performance.now() - this.#keptAtMs > KEPT_MS)) {
       if (this.#state === 'closed') {
         const end = await this.#ended.promise
         throw end.error ?? new WarrenError(ErrorCode.InvalidSource, `the registration has ended: ${end.reason}`)
@@ -162,6 +167,8 @@ export class Keeper implements Registration {
       this.#become('lost')
       const err = keeping.ended ? undefined : keeping.err
       this.#log.warn('registration lost, registering again', { address: this.address, err })
+      // An agent whose program was replaced still has it.
+      this.#mayBeKept = !keeping.ended
       if (!(await this.#recover())) return
     }
   }
@@ -187,6 +194,7 @@ export class Keeper implements Registration {
       try {
         await sleep(this.#retryMs * (0.5 + Math.random() / 2), this.#stopping.signal)
         this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS)
+        if (this.#mayBeKept && (await this.#stillHas())) return true
         await this.#enrol(this.#stopping.signal)
         this.#log.info('registered again', { address: this.address })
         return true
@@ -201,6 +209,23 @@ export class Keeper implements Registration {
         this.#log.debug('cannot register again yet', { address: this.address, err })
       }
     }
+  }
+
+  /** Whether the agent that answers now has the registration: then it is live. Rejects while no agent answers. */
+  async #stillHas(): Promise<boolean> {
+    try {
+      await this.#client.workload.heartbeat({ token: this.token }, { signal: this.#stopping.signal })
+    } catch (err) {
+      const { code } = WarrenError.from(err)
+      if (code === ErrorCode.AgentNotRunning || code === ErrorCode.NotReady) throw err
+      // Whatever else it answers: the next registration says more.
+      this.#mayBeKept = false
+      return false
+    }
+    this.#keptAtMs = performance.now()
+    this.#become('live')
+    this.#log.info('registration kept', { address: this.address })
+    return true
   }
 
   // Undefined: of an agent that does not say.

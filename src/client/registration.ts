@@ -116,7 +116,7 @@ export interface Registration extends AsyncDisposable {
   /** Resolves when it has ended; never rejects. */
   readonly closed: Promise<RegistrationEnd>
   /**
-   * Resolves once it is live with another token than `stale`; rejects with the reason of its end, or the signal's
+   * Resolves once it is live with another token than `stale`, or was kept over an upgrade just now; rejects with the reason of its end, or the signal's
    * reason.
    */
   renewed(stale: string, signal: AbortSignal): Promise<void>

@@ -78,6 +78,7 @@ export { isWithin, parseNetworks } from './networks.ts'
 export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
 export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'
+export { type Left, type ProcessHandover, takeListener } from './process-handover.ts'
 export {
   ANNOUNCED_PROTOCOLS,
   commonVersion,
@@ -102,3 +103,4 @@ export { atEndOfTurn } from './turn.ts'
 export { isBundled, packageVersion } from './version.ts'
 export { UNSEEN, visibleJson } from './visible.ts'
 export { DEFAULT_WEIGHT, MAX_WEIGHT, ZONE_LABEL } from './weights.ts'
+export { wildcard } from './wildcard.ts'

@@ -104,6 +104,8 @@ export interface DataPlane {
     authorize: (question: AuthorizeQuestion) => Decision,
     endedOf: (registrationId: string) => string | undefined
   ) => FlowCutAhead[]
+  /** Continues the flows that the process before has left; call it when its registrations are here. Returns their number. */
+  readonly adopt: () => number
   /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   /**

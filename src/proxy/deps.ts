@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Listener, LocalUser } from '../attest/index.ts'
-import type { Clock, HostPort, Logger, Metrics, Protocol, VersionRange } from '../core/index.ts'
+import type { Clock, HostPort, Logger, Metrics, ProcessHandover, Protocol, VersionRange } from '../core/index.ts'
 import type { EventSink, ProcessFields } from '../events/index.ts'
 import type { Address, Pattern, PeerKey } from '../identity/index.ts'
 import type { Decision, UsageLimits } from '../policy/index.ts'
@@ -64,6 +64,8 @@ export interface LocalWorkloads {
   readonly processOf?: (registrationId: string) => ProcessFields | undefined
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
+  /** Keeps a registration until `release`; undefined if there is none. @default nothing can be kept */
+  readonly hold?: (registrationId: string) => (() => void) | undefined
   /** The registration whose id begins with these 32 hex characters. */
   readonly byPrefix: (prefix: string) => string | undefined
 }
@@ -150,6 +152,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
   }
   /** A flow whose path is lost waits for so long for another; zero: it is reset at once. @default 0 */
   readonly resumeWindowMs?: number
+  /** The process before this one, and the next. @default there is none */
+  readonly handover?: ProcessHandover | undefined
   /** @default metrics are discarded */
   readonly metrics?: Metrics
   /** @default events are discarded */

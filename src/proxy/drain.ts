@@ -2,8 +2,11 @@ import { type Logger, raceAbort, within } from '../core/index.ts'
 import type { Flow, FlowTable } from './flow/index.ts'
 
 export interface DrainOptions {
-  /** Flows to workloads of this host, or all; with `all` no new flow is opened either. */
-  readonly flows: 'to this host' | 'all'
+  /**
+   * Flows to workloads of this host, or all; with `all` no new flow is opened either. Or those of now that the next process of the
+   * agent cannot continue.
+   */
+  readonly flows: 'to this host' | 'all' | 'others'
   /** Time for them to finish; flows that remain are reset. */
   readonly timeoutMs: number
   /** Stops waiting, without a reset. */
@@ -22,9 +25,12 @@ export interface Drained {
 export async function drainFlows(
   flows: FlowTable,
   { flows: which, timeoutMs, signal }: DrainOptions,
-  log: Logger
+  log: Logger,
+  canLeave: (flow: Flow) => boolean
 ): Promise<Drained> {
-  const isMeant = (flow: Flow): boolean => which === 'all' || flow.direction !== 'outbound'
+  const present = new Set(flows.those(flow => !canLeave(flow)))
+  const isMeant = (flow: Flow): boolean =>
+    which === 'others' ? present.has(flow) : which === 'all' || flow.direction !== 'outbound'
   if (which === 'all') flows.close('the agent is stopping')
   const begun = flows.those(isMeant)
   await within(timeoutMs, [signal], async limit => {

@@ -11,6 +11,7 @@ import {
 } from '../core/index.ts'
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, spiffeIdOf } from '../identity/index.ts'
+import { AdoptedFlows } from './adopted-flows.ts'
 import { carriers, EXPECTED_CARRIER, probeCarriers, requireCarrier, streamPath } from './carriers/index.ts'
 import type { DataPlane } from './data-plane.ts'
 import { PacketPort } from './datagram/packet/index.ts'
@@ -18,6 +19,7 @@ import type { ProxyDeps } from './deps.ts'
 import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
+import { FLOWS, HandedFlows } from './handed-flows.ts'
 import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
@@ -84,8 +86,13 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     fastPath,
     stopping: stopping.signal
   })
-  const resuming = { deps, pool, admission, interruptions, stopping: stopping.signal }
-  const outbound = new Outbound({ deps, flows, pool, admission, resumer: resumes ? new Resumer(resuming) : undefined })
+  const handed = new HandedFlows(log)
+  const resuming = { deps, pool, admission, interruptions, handed, stopping: stopping.signal }
+  const resumer = resumes ? new Resumer(resuming) : undefined
+  const resumable = resumes ? new ResumableFlows(deps, admission, interruptions, handed) : undefined
+  const outbound = new Outbound({ deps, flows, pool, admission, resumer })
+  const both = resumer === undefined || resumable === undefined ? undefined : { outbound: resumer, inbound: resumable }
+  const adopted = new AdoptedFlows({ deps, flows, admission, handed, resuming: both, stopping: stopping.signal })
   const directory = new EndpointDirectory(deps.runtimeDir)
   const sourceFlows = new SourceFlows({ deps, flows, outbound, stopping: stopping.signal })
   const endpoints = new Endpoints(deps, limits, sourceFlows, directory)
@@ -100,7 +107,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     packets,
     fastPath,
     stopping: stopping.signal,
-    resumable: resumes ? new ResumableFlows(deps, admission, interruptions) : undefined
+    resumable
   }
   const server = new DataServer(inbound, contexts, limits, requester)
   const dialler = new ReverseDialler({
@@ -144,6 +151,13 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         if (cause instanceof WarrenError) throw cause
         throw new WarrenError(ErrorCode.StateUnusable, `cannot make sockets in ${deps.runtimeDir}`, { cause })
       }
+      // Before another agent can ask for them.
+      adopted.take(deps.handover?.take(FLOWS))
+      deps.handover?.leave(FLOWS, () => {
+        server.turnAway()
+        passages.pause()
+        return handed.leave()
+      })
       await server.listen(deps.dataListen)
       const sweeping = loop(
         log,
@@ -234,7 +248,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         return flow === undefined ? [] : [{ flow, reason }]
       })
     },
-    drain: options => drainFlows(flows, options, log),
+    adopt: () => adopted.begin(),
+    drain: options => drainFlows(flows, options, log, flow => handed.canLeave(flow)),
     proveAgain,
     connectionEnd: (user, flowId) => flows.endOf(user, flowId),
     resetConnection: (user, flowId) => flows.reset(user, flowId),

@@ -1,7 +1,7 @@
 import type { ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, type Protocol, WarrenError } from '../core/index.ts'
 import { checkerFor } from './health/index.ts'
-import { createListenDirectory } from './listen-directory.ts'
+import { createListenDirectory, type ListenDirectory } from './listen-directory.ts'
 import type { RegisterInput, Registrant } from './register-input.ts'
 import { gatewayTarget, type PortServer, portTarget, type Target, unixTarget } from './target.ts'
 import type { Workload } from './workload.ts'
@@ -23,6 +23,8 @@ export interface DeliveryOptions {
   readonly owner: ProcessHandle
   /** Directory of the agent for listening sockets. */
   readonly listenDir: string
+  /** Made before, for this registration. @default a new one is made */
+  readonly made?: ListenDirectory | undefined
   readonly serverAt: ServerAt
 }
 
@@ -41,7 +43,7 @@ export function deliveryOf(input: RegisterInput, options: DeliveryOptions): Deli
 
 function placeOf(
   { target }: RegisterInput,
-  { caller, owner, listenDir, serverAt }: DeliveryOptions
+  { caller, owner, listenDir, made: before, serverAt }: DeliveryOptions
 ): Omit<Delivery, 'check'> {
   if (target?.kind === 'tcp' || target?.kind === 'udp') requireNetwork(caller)
   switch (target?.kind) {
@@ -68,7 +70,7 @@ function placeOf(
     }
     case 'listen': {
       const { hello, protocol, proxy = false } = target
-      const { directory, socketPath, made } = createListenDirectory(listenDir, caller.uid, caller.gid)
+      const { directory, socketPath, made } = before ?? createListenDirectory(listenDir, caller.uid, caller.gid)
       const { uid, view } = caller
       const unix: Target = { kind: 'unix', path: socketPath, made, uid, view, hello, protocol }
       return { target: withProxy(unix, proxy), directory }

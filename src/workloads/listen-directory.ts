@@ -67,7 +67,15 @@ export function removeListenDirectory(directory: string, log: Logger): void {
   }
 }
 
-/** Removes the remains of a killed agent below `parent`. */
-export function clearListenDirectories(parent: string, log: Logger): void {
-  for (const name of readdirSync(parent)) removeListenDirectory(join(parent, name), log)
+/** Removes the remains of a killed agent below `parent`, but not the directories that are `used`. */
+export function clearListenDirectories(
+  parent: string,
+  log: Logger,
+  used: ReadonlyArray<{ readonly directory: string | undefined }> = []
+): void {
+  const kept = new Set(used.map(({ directory }) => directory))
+  for (const name of readdirSync(parent)) {
+    const directory = join(parent, name)
+    if (!kept.has(directory)) removeListenDirectory(directory, log)
+  }
 }

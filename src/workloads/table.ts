@@ -101,6 +101,16 @@ export class WorkloadTable {
     return entry.keepers === 0
   }
 
+  /** Keeps it, as a Keep stream does, and lets its time begin anew in the end. Undefined if it is not there, or its process has ended. */
+  hold(registrationId: string, nowMs: () => number): (() => void) | undefined {
+    if (this.get(registrationId)?.process.isAlive() !== true) return undefined
+    this.keep(registrationId)
+    return () => {
+      this.release(registrationId)
+      this.refresh(registrationId, nowMs())
+    }
+  }
+
   refresh(registrationId: string, nowMs: number): void {
     const entry = this.#byId.get(registrationId)
     if (entry !== undefined) entry.deadlineMs = nowMs + entry.workload.ttlMs

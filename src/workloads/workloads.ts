@@ -1,7 +1,6 @@
-import { type AttestedProcess, type ProcessHandle, type ProcessWatch, sameUser } from '../attest/index.ts'
-import { type Clock, detach, ErrorCode, type Logger, loop, WarrenError } from '../core/index.ts'
+import { type AttestedProcess, type ProcessWatch, sameUser } from '../attest/index.ts'
+import { type Clock, detach, ErrorCode, type Logger, loop, type ProcessHandover, WarrenError } from '../core/index.ts'
 import {
-  type Address,
   type IdentityDocument,
   parseLocalName,
   parsePattern,
@@ -10,17 +9,19 @@ import {
   spiffeIdOf
 } from '../identity/index.ts'
 import type { UsageLimits } from '../policy/index.ts'
-import { attestClaim, type Claim, declaredProcess, isGranted, isGrantedAnew, notGranted, ownerOf } from './claim.ts'
+import { checkTarget } from './check-target.ts'
+import { attestClaim, type Claim, declaredProcess, notGranted, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
+import { adoptAll, type Inherited, left, REGISTRATIONS, type Resumed } from './inherited.ts'
 import { clearListenDirectories, removeListenDirectory } from './listen-directory.ts'
 import type { PortServers } from './port-servers.ts'
 import { checkSize, inZone, type RegisterInput, type Registrant } from './register-input.ts'
+import { reviewAll } from './review.ts'
 import { checkRoom, type WorkloadLimits } from './room.ts'
 import { serverUserOf } from './server-user.ts'
 import { WorkloadTable } from './table.ts'
 import { uniqueDocument } from './unique-document.ts'
-import { checkUnixTarget } from './unix-target.ts'
 import { type EndReason, type Workload, workloadOf } from './workload.ts'
 
 export interface WorkloadsDeps {
@@ -45,6 +46,8 @@ export interface WorkloadsDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly limits?: WorkloadLimits
+  /** The process before this one, and the next. @default there is none */
+  readonly handover?: ProcessHandover | undefined
 }
 
 const EXPIRY_CHECK_MS = 500
@@ -56,6 +59,9 @@ export class Workloads {
   readonly #unwatch = new Map<string, () => void>()
   readonly #endings = new Map<string, PromiseWithResolvers<EndReason>>()
   readonly #stopping = new AbortController()
+  readonly #requests = new Map<string, Pick<Inherited, 'input' | 'sharesNetwork'>>()
+  /** What there is belongs to the next process. */
+  #isLeft = false
 
   constructor(deps: WorkloadsDeps) {
     this.#deps = deps
@@ -63,7 +69,7 @@ export class Workloads {
 
   start(): void {
     const { log, listenDir } = this.#deps
-    clearListenDirectories(listenDir, log)
+    clearListenDirectories(listenDir, log, this.#table.all())
     const { signal } = this.#stopping
     const expiry = loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire())
     detach(log, 'workload expiry', expiry, signal)
@@ -72,7 +78,19 @@ export class Workloads {
   /** Ends every registration. */
   stop(): void {
     this.#stopping.abort()
+    if (this.#deps.handover?.isFollowed === true) return
     for (const workload of this.#table.all()) this.end(workload.registrationId, 'agent stopped')
+  }
+
+  /** Continues the registrations that the process before has left. Resolves with their number. Never rejects. */
+  async adopt(): Promise<number> {
+    this.#deps.handover?.leave(REGISTRATIONS, () => {
+      this.#isLeft = true
+      this.#stopping.abort()
+      return left(this.#table.all(), this.#requests)
+    })
+    await adoptAll(this.#deps, (resumed, claim) => this.#admit(resumed.input, resumed.caller, claim, resumed))
+    return this.#table.size
   }
 
   get count(): number {
@@ -140,7 +158,7 @@ export class Workloads {
       const named = target !== undefined && 'serverUser' in target ? target.serverUser : undefined
       const serverUser = await serverUserOf(named ?? '', this.#deps.uidOf)
       const facts = await attest()
-      await this.#checkTarget(input, address, process, facts)
+      await checkTarget(this.#deps, input, address, process, facts)
       return this.#admit(input, callerOf(facts), { address, process, facts, serverUser })
     } catch (err) {
       process.close()
@@ -148,24 +166,12 @@ export class Workloads {
     }
   }
 
-  async #checkTarget(
-    { target }: RegisterInput,
-    address: Address,
-    process: ProcessHandle,
-    facts: readonly AttestedProcess[]
-  ): Promise<void> {
-    if (target?.kind !== 'unix') return
-    const { grants, trustDomain, runtimeDir } = this.#deps
-    // A caller without a grant must not learn what is at a path.
-    grants.require(address, spiffeIdOf(trustDomain, address), facts)
-    await checkUnixTarget(process, target.path, runtimeDir)
-  }
-
   // Nothing is awaited from here to the end: the grant is still valid when it takes effect.
   #admit(
     input: RegisterInput,
     caller: Registrant,
-    { address, process, facts, serverUser }: Claim
+    { address, process, facts, serverUser }: Claim,
+    before?: Pick<Resumed, 'document' | 'tokenHash' | 'made'>
   ): { workload: Workload; token: string } {
     const { trustDomain, machine, zone, tokens, clock, log, listenDir, portServers } = this.#deps
     const spiffeId = spiffeIdOf(trustDomain, address)
@@ -184,13 +190,14 @@ export class Workloads {
       machine,
       whitelist: whitelist.map(pattern => pattern.text)
     }
-    const unique = uniqueDocument(document, id => this.#table.get(id) !== undefined)
-    const { token, tokenHash } = tokens.issue(unique)
+    const unique = before?.document ?? uniqueDocument(document, id => this.#table.get(id) !== undefined)
+    const { token, tokenHash } = before === undefined ? tokens.issue(unique) : { token: '', ...before }
     const registrationId = registrationIdOf(unique)
     const delivery = deliveryOf(input, {
       caller,
       owner: process,
       listenDir,
+      made: before?.made,
       serverAt: (protocol, host, port) =>
         portServers.for({ protocol, host, port, serverUser, uid: caller.uid, spiffeId, registrationId })
     })
@@ -204,6 +211,7 @@ export class Workloads {
       throw err
     }
     this.#table.add(workload, clock.monotonicMs())
+    this.#requests.set(registrationId, { input, sharesNetwork: caller.sharesNetwork })
     this.#unwatch.set(
       workload.registrationId,
       this.#deps.processes.watch(process, () => this.end(workload.registrationId, 'process ended'))
@@ -219,23 +227,13 @@ export class Workloads {
 
   /** Ends the registrations that are revoked or not granted any more. Resolves when all have been looked at. */
   async review(): Promise<void> {
-    const { grants, log } = this.#deps
-    const again: Promise<void>[] = []
-    for (const workload of this.#table.all()) {
-      if (!grants.isAdmissible(workload.spiffeId)) this.end(workload.registrationId, 'revoked')
-      else if (!isGranted(grants, workload)) again.push(this.#reviewAgain(workload))
-    }
-    for (const one of again) detach(log, 'review of a registration', one, this.#stopping.signal)
-    await Promise.all(again)
+    const { signal } = this.#stopping
+    await reviewAll(this.#table.all(), { ...this.#deps, end: (id, reason) => this.end(id, reason), signal })
   }
 
   /** The registrations that `review` would end if these were the entries. */
   async preview(policy: Parameters<Grants['under']>[0]): Promise<Workload[]> {
     return await notGranted(this.#deps.grants.under(policy), this.#table.all())
-  }
-
-  async #reviewAgain(workload: Workload): Promise<void> {
-    if (!(await isGrantedAnew(this.#deps.grants, workload))) this.end(workload.registrationId, 'no longer granted')
   }
 
   /** The registrations of the caller's user, oldest first. */
@@ -276,12 +274,19 @@ export class Workloads {
     return { workload, ended: ending.promise, release }
   }
 
+  /** Lets the time of a registration not run until `release`; undefined if it has ended. */
+  hold(registrationId: string): (() => void) | undefined {
+    return this.#table.hold(registrationId, () => this.#deps.clock.monotonicMs())
+  }
+
   /** Ends a registration here and now. Does nothing when it has already ended. */
   end(registrationId: string, reason: EndReason): void {
+    if (this.#isLeft) return
     const workload = this.#table.remove(registrationId, reason)
     if (workload === undefined) return
     this.#unwatch.get(registrationId)?.()
     this.#unwatch.delete(registrationId)
+    this.#requests.delete(registrationId)
     this.#endings.get(registrationId)?.resolve(reason)
     this.#endings.delete(registrationId)
     workload.process.close()
@@ -291,7 +296,7 @@ export class Workloads {
   }
 
   #expire(): void {
-    for (const workload of this.#table.expired(this.#deps.clock.monotonicMs()))
-      this.end(workload.registrationId, 'expired')
+    const expired = this.#table.expired(this.#deps.clock.monotonicMs())
+    for (const { registrationId } of expired) this.end(registrationId, 'expired')
   }
 }

@@ -93,6 +93,8 @@ export function adminHandlers(handlers: Partial<AdminHandlers> = {}): AdminHandl
     restartPolicy: unexpected,
     acceptClock: unexpected,
     reload: unexpected,
+    upgrade: unexpected,
+    getUpgrade: unexpected,
     listTokens: unexpected,
     revokeToken: unexpected,
     getToken: unexpected,

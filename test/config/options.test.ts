@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { resolveConfig } from '../../src/agent/index.ts'
 import { buildProgram } from '../../src/cli/program.ts'
-import { COMMAND_LINE_ONLY, unknownVariables } from '../../src/cli/unknown-variables.ts'
+import { COMMAND_LINE_ONLY, STARTS_NOTHING, unknownVariables } from '../../src/cli/unknown-variables.ts'
 import { configOf, type UpOptions } from '../../src/cli/up-options.ts'
 import { parseConfig } from '../../src/config/files/index.ts'
 import { readOptions, UP_OPTIONS, type UpOption, type UpOptionName, variableOf } from '../../src/config/index.ts'
@@ -98,7 +98,7 @@ test('each option of up can be given by its variable, with the same result, and 
   const byDefault = await made([])
   for (const { long, required } of up?.options ?? []) {
     const name = (long ?? '').slice(2)
-    if (name === COMMAND_LINE_ONLY) continue
+    if (name === COMMAND_LINE_ONLY || name === STARTS_NOTHING) continue
     const texts = required ? (values[name] ?? ['9h']) : []
     const args = required ? texts.flatMap(text => [`--${name}`, text]) : [`--${name}`]
     const env = { [variableOf(name)]: required ? texts.join(',') : 'true' }

@@ -110,6 +110,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['drain', '--timeout', '1s'],
     ['clock accept'],
     ['reload'],
+    ['upgrade'],
     ['audit verify'],
     ['audit show'],
     ['config check', config],

@@ -28,7 +28,7 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     mayImport: ['client', 'config', 'listeners', 'wire', 'core'],
     lazily: {
       'cli/commands/audit.ts': ['agent', 'audit'],
-      'cli/commands/up.ts': ['agent'],
+      'cli/commands/up.ts': ['agent', 'restart'],
       'cli/output/start-lines.ts': ['agent'],
       'cli/commands/backup.ts': ['agent'],
       'cli/commands/config.ts': ['agent'],
@@ -66,7 +66,8 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
       'attest',
       'config',
       ...SHARED
-    ]
+    ],
+    typesOf: ['restart']
   },
   declared: {
     knows: 'services and forwards of files, begun and ended',
@@ -79,8 +80,10 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
   },
   api: {
     knows: 'servers on the unix sockets',
-    mayImport: ['ca', 'cluster', 'workloads', 'proxy', 'attest', ...SHARED]
+    mayImport: ['ca', 'cluster', 'workloads', 'proxy', 'attest', ...SHARED],
+    typesOf: ['restart']
   },
+  restart: { knows: 'one process of an agent that follows another', mayImport: ['core'] },
   ca: { knows: 'certificates, joins, authorities', mayImport: ['cluster', 'mesh', 'state', 'config', ...SHARED] },
   cluster: { knows: 'what hosts agree on; enforcement', mayImport: ['mesh', 'state', ...SHARED] },
   proxy: {
@@ -102,7 +105,11 @@ export const LAYERS: Readonly<Record<string, Layer>> = {
     mayImport: ['state', 'wire', 'core'],
     typesOf: ['config']
   },
-  upkeep: { knows: 'memory, descriptors and clock of the process', mayImport: ['state', 'core'] },
+  upkeep: {
+    knows: 'memory, descriptors, clock and log of the process',
+    mayImport: ['state', 'core'],
+    typesOf: ['config']
+  },
   state: { knows: 'files, vault, database', mayImport: FOUNDATION, typesOf: ['registry'] },
   events: { knows: 'what happens; the bus', mayImport: ['identity', 'core'], pure: true, bannedFromCore: TIMERS },
   registry: { knows: 'the replicated set; pure', mayImport: FOUNDATION, pure: true, bannedFromCore: TIMERS },

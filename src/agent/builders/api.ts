@@ -54,14 +54,15 @@ export interface ApiServers {
 
 /** Opens agent.sock, admin.sock and spiffe.sock. They are closed with the resources of the agent. */
 export async function serveApi(parts: ApiParts): Promise<ApiServers> {
-  const { config, log, metrics, resources } = parts.base
+  const { config, log, metrics, resources, restart } = parts.base
   const handlers = localHandlers(parts)
   const shared = {
     runtimeDir: config.runtimeDir,
     credentials: peerCredentials,
     log,
     metrics,
-    limits: config.limits.api
+    limits: config.limits.api,
+    handover: restart?.handover
   }
   const agent = await serveWorkloadApi({ ...shared, handlers: handlers.workload })
   resources.defer(() => agent.close())
@@ -171,6 +172,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
         events.emit('profile-changed', {})
       },
       reload: () => parts.reload.run(),
+      restart: base.restart,
       backup: passphrase => backupOf({ vault, store, trustDomain, machine }, passphrase, hostClock.wallMs()),
       members: () => memberViews(state, mesh, suspectedSince, hostClock),
       lost,

@@ -5,6 +5,7 @@ import type { Clock, Logger } from '../../core/index.ts'
 import type { EventBus, EventHistory } from '../../events/index.ts'
 import type { PromMetrics } from '../../metrics/index.ts'
 import type { ProxyDeps } from '../../proxy/index.ts'
+import type { Restart } from '../../restart/index.ts'
 import type { Store, Vault } from '../../state/index.ts'
 import type { ClockKeeper, DescriptorWatch } from '../../upkeep/index.ts'
 import type { ResolvedConfig } from '../config.ts'
@@ -33,6 +34,7 @@ export interface Base {
   readonly descriptors: DescriptorWatch
   /** Called with what the start of the agent waits for. */
   readonly onProgress: (progress: StartProgress) => void
+  readonly restart: Restart | undefined
   readonly log: Logger
   /** Collects the resources to dispose, in the order of their start. */
   readonly resources: AsyncDisposableStack

@@ -51,6 +51,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     local: {
       isAlive: registrationId => workloads.get(registrationId)?.process.isAlive() === true,
+      hold: registrationId => workloads.hold(registrationId),
       svid: registrationId => svids.get(registrationId),
       target: registrationId => workloads.get(registrationId)?.target,
       userOf: registrationId => workloads.get(registrationId),
@@ -110,6 +111,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     },
     ...proxyOptions(config),
     silentHosts: silentHostsOf(cluster, clock),
+    handover: base.restart?.handover,
     log,
     metrics,
     events,

@@ -58,6 +58,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     },
     onEnded: (workload, reason) =>
       events.emit('registration-ended', { ...fieldsOf(workload), reason, code: codeAfter(reason) }),
+    handover: base.restart?.handover,
     clock,
     log
   })

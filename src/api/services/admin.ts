@@ -6,6 +6,7 @@ import type { EventHistory } from '../../events/index.ts'
 import { parseMachineName } from '../../identity/index.ts'
 import { ruleFrom } from '../../policy/index.ts'
 import type { FlowInfo } from '../../proxy/index.ts'
+import type { Restart } from '../../restart/index.ts'
 import { type adminPb, apiPb } from '../../wire/index.ts'
 import type { Explainer } from '../explain/here.ts'
 import { reachMessage } from '../explain/reach-message.ts'
@@ -26,6 +27,7 @@ import {
 } from './policy-code.ts'
 import { type ReceiptHandlersDeps, receiptHandlers } from './receipts.ts'
 import { askingForSignatures } from './signing.ts'
+import { upgradeHandlers } from './upgrade.ts'
 import { lostMemberView } from './views.ts'
 
 export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, JoinHandlersDeps, ReceiptHandlersDeps {
@@ -44,6 +46,8 @@ export interface AdminHandlersDeps extends PolicyHandlersDeps, PolicyCodeDeps, J
     readonly forwards: MessageInitShape<typeof adminPb.ReloadTallySchema>
     readonly needRestart: readonly string[]
   }>
+  /** Undefined: the process cannot be replaced. */
+  readonly restart: Pick<Restart, 'begin' | 'outcome'> | undefined
   readonly authorities: Pick<Authorities, 'add' | 'remove' | 'list'>
   readonly rootRotation: Pick<RootRotation, 'status' | 'begin' | 'finish'>
   /** A sealed copy of the whole state of this host. */
@@ -69,6 +73,7 @@ export function adminHandlers(deps: AdminHandlersDeps): AdminHandlers {
     ...eventHandlers(deps.history),
     ...joinHandlers(deps),
     ...adminsHandlers(deps),
+    ...upgradeHandlers(deps.restart),
 
     async drain({ undo, timeoutMs }) {
       if (!undo) return await drain(timeoutMs === 0 ? DRAIN_MS : timeoutMs)

@@ -38,6 +38,7 @@ import { addSvid } from './svid.ts'
 import { addToken } from './token.ts'
 import { addTop } from './top.ts'
 import { addUp } from './up.ts'
+import { addUpgrade } from './upgrade.ts'
 
 /** Every command, under its heading of the help. A new one is a file of this folder, and its name here. */
 export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyArray<(program: Command) => void>]> = [
@@ -58,6 +59,7 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addDrain,
       addConfig,
       addReload,
+      addUpgrade,
       addCompletion
     ]
   ],

@@ -1,6 +1,16 @@
 import type { Command } from 'commander'
 import type { AgentConfig } from '../../config/index.ts'
-import { ErrorCode, formatHostPort, raceAbort, WarrenError } from '../../core/index.ts'
+import {
+  checkNodeInternals,
+  definedOnly,
+  ErrorCode,
+  formatHostPort,
+  packageVersion,
+  raceAbort,
+  requireTlsGroups,
+  silentLogger,
+  WarrenError
+} from '../../core/index.ts'
 import { addUpOptions } from '../options/up.ts'
 import { printJsonLine, StartLines, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
@@ -10,6 +20,7 @@ import { configOf, type UpOptions } from '../up-options.ts'
 
 // Not an import: that would load the agent for every other command as well.
 type RunningAgent = import('../../agent/index.ts').RunningAgent
+type Restart = import('../../restart/index.ts').Restart
 
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
@@ -26,17 +37,30 @@ export function addUp(program: Command): void {
     .addHelpText('after', AFTER)
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>()
+      // Before anything is taken out of it.
+      const env = { ...process.env }
+      delete process.env['WARREN_HANDOVER']
       if (options.quiet !== true) for (const line of unknownVariables(command, process.env)) say(line)
-      await up(options, command.getOptionValueSource('mdns') === 'cli')
+      await up(options, command.getOptionValueSource('mdns') === 'cli', env)
     })
 }
 
-async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
+async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv): Promise<void> {
   const startedMs = performance.now()
   // An agent does not end because nobody reads that it is ready.
   whenReaderEnds('ignored')
-  const { config: settings, declared, drainMs } = await configOf(options, mdnsGiven, process.env)
-  const config = { ...settings, declared }
+  const restart = options.check === true ? undefined : await openRestart(env)
+  const {
+    config: settings,
+    declared,
+    drainMs
+  } = await configOf(options, mdnsGiven, process.env).catch(err => {
+    restart?.failed(err)
+    throw err
+  })
+  const listen = restart?.listenAt(settings.listen)
+  const config = { ...settings, ...definedOnly({ listen }), declared }
+  if (options.check === true) return await check(config, options)
   let agent: RunningAgent | undefined
   // The log says how it went. An agent that is still starting has just read its files.
   const onHangup = (): void => {
@@ -52,25 +76,64 @@ async function up(options: UpOptions, mdnsGiven: boolean): Promise<void> {
   }, onHangup)
   // For a person alone: programs that read standard error get the log.
   const lines = process.stderr.isTTY && options.quiet !== true ? new StartLines(say) : undefined
-  agent = await start(config, ending.signal, lines).finally(() => lines?.end())
+  agent = await start(config, ending.signal, lines, restart).finally(() => lines?.end())
+  const served = agent
+  restart?.leavePort(() => Number(/\/tcp\/(\d+)/.exec(served.meshAddresses()[0] ?? '')?.[1] ?? 0))
+  restart?.settled()
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
   const manager = await serviceManager(process.env)
   manager.ready(`ready: ${agent.machine} of ${agent.trustDomain}`)
-  await ending.asked
-  manager.stopping()
+  await (restart === undefined ? ending.asked : Promise.race([ending.asked, restart.asked]))
+  const isReplaced = restart?.isAsked === true && !ending.signal.aborted
+  if (isReplaced) {
+    manager.replacing()
+  } else {
+    manager.stopping()
+  }
   if (drainMs > 0) await agent.drain(drainMs)
+  if (!isReplaced) return await agent.stop()
+  restart.leaveListeners()
+  await restart.handover.collect()
   await agent.stop()
+  restart.execute()
 }
 
-async function start(config: AgentConfig, signal: AbortSignal, lines: StartLines | undefined): Promise<RunningAgent> {
+async function openRestart(env: NodeJS.ProcessEnv): Promise<Restart | undefined> {
+  const { openHandover, Restart } = await import('../../restart/index.ts')
+  const handover = await openHandover(env)
+  const { WARREN_HANDOVER: _former, ...others } = env
+  return handover === undefined ? undefined : new Restart(handover, others)
+}
+
+/** What a program must be able to do before it takes the place of another. Everything that an agent uses is loaded. */
+async function check(config: AgentConfig, options: UpOptions): Promise<void> {
+  const { resolveConfig } = await import('../../agent/index.ts')
+  checkNodeInternals(silentLogger)
+  requireTlsGroups()
+  resolveConfig(config)
+  const version = packageVersion()
+  if (options.json === true) printJsonLine({ version })
+  else if (options.quiet !== true) say(`warren ${version} can start with these options`)
+}
+
+async function start(
+  config: AgentConfig,
+  signal: AbortSignal,
+  lines: StartLines | undefined,
+  restart: Restart | undefined
+): Promise<RunningAgent> {
   // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
   tuneProcess()
   try {
-    return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one) }), signal)
+    return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one), restart }), signal)
   } catch (err) {
-    if (!signal.aborted) throw err
+    if (!signal.aborted) {
+      // Returns if there is no other program.
+      restart?.failed(err)
+      throw err
+    }
     // The started parts end with the process, right after this.
     throw new WarrenError(ErrorCode.NotReady, 'stopped before it was ready', { cause: err })
   }

@@ -27,5 +27,6 @@ export function addUpOptions(command: Command): Command {
     )
     .option('--limit <name=number>', 'a limit of docs/limits.md; may be repeated (in the file: limits)', collect)
     .option('--accept-lost-state', 'once: start without files of the state directory, or its database, that are lost')
+    .option('--check', 'check what a start needs, print the version, and start nothing')
     .option('--config <file>', 'YAML file whose keys are these options without the dashes; options override it')
 }

@@ -1,4 +1,5 @@
 export { dialFastPath } from './dial-fastpath.ts'
+export { duplicator } from './duplicate.ts'
 export { FastPathAcceptor } from './fastpath-acceptor.ts'
 export { FAST_PATH_CUTS_PATH, FastPathCuts } from './fastpath-cuts.ts'
 export { FIRST_BYTE, isPooled, MAX_CONTENT_BYTES } from './format.ts'

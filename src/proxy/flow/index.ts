@@ -2,7 +2,7 @@ export { countCuts } from './count-cuts.ts'
 export { type Cut, type CutKind, codeOf, cutOf, isDone, LINK_LOST } from './cut.ts'
 export type { DropReason, Sent } from './drops.ts'
 export { fieldsOf } from './fields.ts'
-export { type Flow, type FlowAlarm, type FlowInfo, SAME_HOST } from './flow.ts'
+export { type Flow, type FlowAlarm, type FlowInfo, SAME_HOST, WAITING } from './flow.ts'
 export { flowIdFrom, newFlowId } from './flow-id.ts'
 export {
   type ByteLeg,

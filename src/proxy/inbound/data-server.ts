@@ -11,6 +11,7 @@ import {
   RateLimitedLog,
   silentMetrics,
   systemCode,
+  takeListener,
   UNAUTHENTICATED_LINES,
   WarrenError
 } from '../../core/index.ts'
@@ -104,7 +105,12 @@ export class DataServer {
   async listen({ host, port }: HostPort): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#tcp.once('error', reject)
-    this.#tcp.listen({ host, port }, resolve)
+    const { handover } = this.#context.deps
+    // With another address in its configuration, the next process binds that.
+    const name = `data port ${formatHostPort({ host, port })}`
+    const fd = takeListener(handover, name)
+    this.#tcp.listen(fd === undefined ? { host, port } : { fd }, resolve)
+    handover?.leaveListener(name, this.#tcp)
     try {
       await promise
     } catch (cause) {
@@ -143,6 +149,11 @@ export class DataServer {
       this.acceptCarrier(socket, peer, REVERSE_PATH)
       place.release()
     }
+  }
+
+  /** The other agents open their next flows in new sessions. */
+  turnAway(): void {
+    for (const session of this.sessions) session.turnAway()
   }
 
   async stop(): Promise<void> {

@@ -49,6 +49,8 @@ export class InboundSession {
   readonly #packets: InboundPackets
   readonly #resume: InboundResume | undefined
   #refused: Cut | undefined
+  /** Accepts no more flows. */
+  readonly turnAway = (): void => this.#session.close()
 
   constructor(
     socket: TLSSocket,

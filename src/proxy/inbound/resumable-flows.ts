@@ -2,8 +2,9 @@ import { ErrorCode, LruMap, WarrenError } from '../../core/index.ts'
 import { formatAddress, spiffeIdOf } from '../../identity/index.ts'
 import type { ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { type CutKind, codeOf, type Flow } from '../flow/index.ts'
+import type { HandedFlows } from '../handed-flows.ts'
 import type { Interruptions } from '../interruptions.ts'
-import type { NewPath, ResumableLeg, Resuming } from '../relay/index.ts'
+import type { NearSide, NewPath, ResumableLeg, Resuming } from '../relay/index.ts'
 import { Discontinuity, isProof, type ResumeLink } from '../resume/index.ts'
 import { FlowOver, overHeaders, type ResumeAsked } from '../session/index.ts'
 import type { Admission } from './admission.ts'
@@ -29,11 +30,13 @@ export class ResumableFlows implements Resuming {
   readonly #deps: ProxyDeps
   readonly #admission: Admission
   readonly #interruptions: Interruptions
+  readonly #handed: HandedFlows
   readonly #flows = new Map<string, Known>()
   readonly #keys = new Map<ResumableLeg, string>()
   readonly #past = new LruMap<string, { readonly source: string; readonly kind: CutKind | undefined }>(MAX_PAST)
 
-  constructor(deps: ProxyDeps, admission: Admission, interruptions: Interruptions) {
+  constructor(deps: ProxyDeps, admission: Admission, interruptions: Interruptions, handed: HandedFlows) {
+    this.#handed = handed
     this.#deps = deps
     this.#admission = admission
     this.#interruptions = interruptions
@@ -45,7 +48,9 @@ export class ResumableFlows implements Resuming {
 
   readonly accountOf = (flow: Flow) => this.#interruptions.accountOf(flow)
 
-  readonly began = (flow: Flow, leg: ResumableLeg, { key, secret }: ResumeLink): void => {
+  readonly began = (flow: Flow, leg: ResumableLeg, link: ResumeLink, near: NearSide): void => {
+    const { key, secret } = link
+    this.#handed.began(flow, leg, link, near)
     this.#flows.set(key, { flow, leg, secret })
     this.#keys.set(leg, key)
   }
@@ -58,6 +63,7 @@ export class ResumableFlows implements Resuming {
   readonly over = (flow: Flow, leg: ResumableLeg, kind: CutKind | undefined): void => {
     const key = this.#keys.get(leg)
     this.#keys.delete(leg)
+    this.#handed.over(leg)
     if (key !== undefined) {
       this.#flows.delete(key)
       this.#past.set(key, { source: `${flow.sourceText} ${flow.sourceMachine}`, kind })
@@ -75,6 +81,9 @@ export class ResumableFlows implements Resuming {
     pathOf: (flow: Flow) => NewPath,
     begin: (flow: Flow, position: number) => void
   ): void {
+    if (this.#handed.isUnderWay(asked.key)) {
+      throw new WarrenError(ErrorCode.NotReady, 'the program of the agent is being replaced')
+    }
     const known = this.#flows.get(asked.key)
     if (known === undefined) throw this.#unknown(asked.key, by)
     const { flow, leg, secret } = known

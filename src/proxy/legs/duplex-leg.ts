@@ -139,6 +139,31 @@ export class DuplexLeg implements ByteLeg {
     })
   }
 
+  /**
+   * Ends here, and not for the other side: `take` gets the stream once nothing waits, and must keep its connection open. What was read
+   * already is delivered before. Resolves with what it returns; undefined if it has closed, or the signal aborts first.
+   */
+  async leave<T>(take: (stream: Duplex) => T, signal: AbortSignal): Promise<T | undefined> {
+    if (this.#isClosed || this.#stream.destroyed) return undefined
+    this.pause()
+    const { promise, resolve } = Promise.withResolvers<T | undefined>()
+    signal.addEventListener('abort', () => resolve(undefined), { once: true })
+    this.#out.hold(() => {
+      const stream = this.#stream
+      if (this.#isClosed || stream.destroyed || signal.aborted) {
+        resolve(undefined)
+        return
+      }
+      for (let chunk: unknown = stream.read(); Buffer.isBuffer(chunk); chunk = stream.read()) this.#events?.data(chunk)
+      const taken = take(stream)
+      this.#isClosed = true
+      this.#isAborted = true
+      stream.destroy()
+      resolve(taken)
+    })
+    return await promise
+  }
+
   #exchange(take: Exchange): void {
     this.#stream.pause()
     const taken = this.#attempt(take)

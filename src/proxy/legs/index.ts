@@ -1,6 +1,7 @@
+export type { DuplexLeg } from './duplex-leg.ts'
 export { Milestones } from './milestones.ts'
 export { joiningLeg, pooledLeg, type Started } from './record-leg.ts'
-export { resetOnClose } from './reset-socket.ts'
+export { resetOnClose, resetSocket } from './reset-socket.ts'
 export { abortSocket, readLittle, reuseReads, socketLeg } from './socket-leg.ts'
 export { abortStream, streamLeg } from './stream-leg.ts'
 export { collectYoungGarbage } from './young-garbage.ts'

@@ -65,6 +65,8 @@ export interface ListenerParts {
 export interface OwnedListener {
   /** As a person would type it. */
   readonly bound: string
+  /** Takes no more clients: they wait while another process has the sockets too. */
+  readonly pause: () => void
   /** Frees the port or path, and cuts the flows. Idempotent. @default cut because the listener was closed */
   readonly close: (cut?: Cut) => Promise<void>
 }
@@ -111,7 +113,7 @@ export async function openListener(request: ListenRequest, deps: ListenerDeps): 
 export async function listenOn(route: ListenerRoute, parts: ListenerParts, deps: ListenerDeps): Promise<OwnedListener> {
   const listener = new Listener(route, parts, deps)
   const bound = await listener.begin()
-  return { bound, close: cut => listener.close(cut) }
+  return { bound, pause: () => listener.pause(), close: cut => listener.close(cut) }
 }
 
 const CLOSED = 'its listener was closed'
@@ -143,6 +145,10 @@ class Listener {
       await this.close()
       throw WarrenError.from(err)
     }
+  }
+
+  pause(): void {
+    for (const server of this.#servers) server.close()
   }
 
   async close(cut: Cut = { kind: 'shutdown', text: CLOSED }): Promise<void> {

@@ -36,6 +36,7 @@ export class Passages {
   /** Processes that are not of the host have half of all at most: root of a container can be any number of users. */
   readonly #outside = new Quota<'outside'>(MAX_PASSED_LISTENERS / 2, MAX_PASSED_LISTENERS / 2)
   readonly #passages = new Map<string, Passage>()
+  readonly #pauses = new Set<() => void>()
 
   constructor(limits: ProxyLimits, directory: EndpointDirectory, deps: ListenerDeps) {
     this.#limits = limits
@@ -80,10 +81,12 @@ export class Passages {
     const connection = await passage.claim(signal)
     try {
       const sockets = passedSockets(takePassed(connection, route.protocol, calls))
-      const { close } = await listenOn(route, { ...parts, sockets }, this.#deps)
+      const { pause, close } = await listenOn(route, { ...parts, sockets }, this.#deps)
+      this.#pauses.add(pause)
       return {
         left: endOf(connection),
-        async close(why) {
+        close: async why => {
+          this.#pauses.delete(pause)
           await close(
             why === 'left'
               ? { kind: 'reset', text: 'the command that owns its listener has ended' }
@@ -97,6 +100,11 @@ export class Passages {
       passage.end()
       throw err
     }
+  }
+
+  /** Leaves the clients of all listeners to the processes that passed them. */
+  pause(): void {
+    for (const pause of this.#pauses) pause()
   }
 
   /** Removes the sockets that wait for a connection, and closes the connections. */

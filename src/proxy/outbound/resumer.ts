@@ -2,10 +2,11 @@ import { ErrorCode, type Logger, raceAbort, ShortSignal, WarrenError, within } f
 import { spiffeIdOf } from '../../identity/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
 import type { CutKind, Flow } from '../flow/index.ts'
+import type { HandedFlows } from '../handed-flows.ts'
 import type { Admission } from '../inbound/index.ts'
 import type { Interruptions } from '../interruptions.ts'
 import { abortStream } from '../legs/index.ts'
-import type { ResumableLeg, Resuming } from '../relay/index.ts'
+import type { NearSide, ResumableLeg, Resuming } from '../relay/index.ts'
 import { Discontinuity, proofOf, type ResumeLink } from '../resume/index.ts'
 import { FlowOver, type SessionPool } from '../session/index.ts'
 import { RESUME_PAUSE_MAX_MS, RESUME_PAUSE_MS, RESUME_TIMEOUT_MS } from '../timing.ts'
@@ -23,6 +24,7 @@ export interface ResumerOptions {
   readonly pool: SessionPool
   readonly admission: Admission
   readonly interruptions: Interruptions
+  readonly handed: HandedFlows
   readonly stopping: AbortSignal
 }
 
@@ -43,8 +45,9 @@ export class Resumer implements Resuming {
 
   readonly accountOf = (flow: Flow) => this.#options.interruptions.accountOf(flow)
 
-  readonly began = (_flow: Flow, leg: ResumableLeg, link: ResumeLink): void => {
+  readonly began = (flow: Flow, leg: ResumableLeg, link: ResumeLink, near: NearSide): void => {
     this.#links.set(leg, link)
+    this.#options.handed.began(flow, leg, link, near)
   }
 
   readonly waits = (flow: Flow, leg: ResumableLeg): void => {
@@ -58,8 +61,10 @@ export class Resumer implements Resuming {
   readonly resumed = (flow: Flow, _leg: ResumableLeg, carrier: string): void =>
     this.#options.interruptions.resumed(flow, carrier)
 
-  readonly over = (flow: Flow, _leg: ResumableLeg, kind: CutKind | undefined): void =>
+  readonly over = (flow: Flow, leg: ResumableLeg, kind: CutKind | undefined): void => {
+    this.#options.handed.over(leg)
     this.#options.interruptions.over(flow, kind)
+  }
 
   async #search(flow: Flow, leg: ResumableLeg): Promise<void> {
     const { stopping } = this.#options

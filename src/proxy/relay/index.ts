@@ -1,3 +1,4 @@
+export { continueFlow, type LeftLeg } from './continue-flow.ts'
 export {
   type CapsulesEnd,
   type ClientEnd,
@@ -16,4 +17,5 @@ export {
 export { joinFlow } from './join.ts'
 export type { NewPath } from './resumable.ts'
 export type { ResumableLeg } from './resumable-leg.ts'
-export type { Resuming } from './resuming.ts'
+export type { NearSide, Resuming } from './resuming.ts'
+export type { SideName } from './side.ts'

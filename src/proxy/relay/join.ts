@@ -7,11 +7,13 @@ import {
   UdpLeg
 } from '../datagram/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
-import { pooledLeg, readLittle, reuseReads, socketLeg, streamLeg } from '../legs/index.ts'
+import { pooledLeg, readLittle, socketLeg, streamLeg } from '../legs/index.ts'
 import type { ClientEnd, DatagramEnd, FlowEnds, ResumableEnd, StreamEnd } from './ends.ts'
+import { Moves } from './moves.ts'
 import { type Relay, relay } from './relay.ts'
 import { ResumableLeg } from './resumable-leg.ts'
-import { upgrade, whenWorthIt } from './upgrade.ts'
+import type { NearSide } from './resuming.ts'
+import { whenWorthIt } from './upgrade.ts'
 
 /** Joins the two ends of a flow as its protocol requires. Resolves when it has ended. Never rejects. */
 export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOptions): Promise<Cut | undefined> {
@@ -20,37 +22,29 @@ export function joinFlow(flow: Flow, ends: FlowEnds, options: DatagramSpliceOpti
 
 function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { protocol: 'tcp' }>): Relay {
   const near = socketLeg(local.socket, local.explicitEnd)
+  const nearSide = { localIs, leg: near, explicitEnd: local.explicitEnd === true }
   const join = (leg: ByteLeg): Relay => {
     const joined = localIs === 'source' ? relay(flow, near, leg) : relay(flow, leg, near)
     if (flow.room?.isScarce === true) readLittle(near, local.socket, flow.room, local.explicitEnd)
     return joined
   }
-  let isReused = false
-  const onMoved = (leg: ByteLeg): void => {
-    if (isReused) return
-    isReused = true
-    reuseReads(near, local.socket, leg, local.explicitEnd)
-  }
-  const side = localIs === 'source' ? 'destination' : 'source'
-  const mayMove = (joined: Relay, { stream, upgradePath: path }: StreamEnd, now: PathNow): void => {
-    if (path !== undefined) upgrade({ flow, relay: joined, side, stream, path, onMoved, ...now })
-  }
+  const moves = new Moves(flow, { localIs, leg: near, socket: local.socket, explicitEnd: nearSide.explicitEnd })
   switch (far.kind) {
     case 'socket':
       return join(socketLeg(far.socket))
     case 'stream': {
-      const leg = resumable(flow, far, streamLeg(far.stream), next => mayMove(joined, next, pathOf(leg, joined)))
+      const leg = resumable(flow, far, nearSide, streamLeg(far.stream), next => moves.onStream(joined, next, leg))
       const joined = join(leg)
-      mayMove(joined, far, pathOf(leg, joined))
+      moves.onStream(joined, far, leg)
       return joined
     }
     case 'records': {
       flow.isOnFastPath = true
       const pooled = pooledLeg(far.connection)
-      const leg = resumable(flow, far, pooled, next => mayMove(joined, next, pathOf(leg, joined)))
+      const leg = resumable(flow, far, nearSide, pooled, next => moves.onStream(joined, next, leg))
       const joined = join(leg)
       // The move must not happen in the middle of a read.
-      whenWorthIt(flow, joined, far.thresholds, () => setImmediate(onMoved, leg))
+      whenWorthIt(flow, joined, far.thresholds, () => setImmediate(moves.onMoved, leg))
       return joined
     }
   }
@@ -60,6 +54,7 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
 function resumable(
   flow: Flow,
   { link, resuming }: ResumableEnd,
+  near: NearSide,
   path: ByteLeg,
   onPath: (far: StreamEnd) => void
 ): ByteLeg {
@@ -77,20 +72,8 @@ function resumable(
       }
     }
   })
-  resuming.began(flow, leg, link)
+  resuming.began(flow, leg, link, near)
   return leg
-}
-
-/** The path that carries a flow now. */
-interface PathNow {
-  readonly over: Promise<Cut | undefined>
-  readonly isOver: () => boolean
-}
-
-function pathOf(leg: ByteLeg, joined: Relay): PathNow {
-  if (!(leg instanceof ResumableLeg)) return { over: joined.over, isOver: () => joined.isClosed }
-  const { path } = leg
-  return { over: path.over, isOver: () => path.isOver }
 }
 
 function joinDatagrams(

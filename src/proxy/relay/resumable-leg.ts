@@ -1,6 +1,7 @@
 import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents, Room } from '../flow/index.ts'
 import { Milestones, streamLeg } from '../legs/index.ts'
-import { type AckEntry, Continuity, Losses, type Missing, type Offer, type ResumeLink } from '../resume/index.ts'
+import { Continuity, Losses, type Missing, type Offer, type ResumeLink } from '../resume/index.ts'
+import { Acknowledged } from './acknowledged.ts'
 import { FlowPath } from './flow-path.ts'
 import type { NewPath, ResumableOptions } from './resumable.ts'
 import { TWICE } from './swap.ts'
@@ -16,8 +17,7 @@ export class ResumableLeg implements ByteLeg {
   readonly #continuity: Continuity
   readonly #milestones = new Milestones()
   readonly #losses = new Losses(performance.now())
-  #link: ResumeLink
-  #entry: AckEntry | undefined
+  readonly #acknowledged: Acknowledged
   #events: LegEvents | undefined
   /** The last one, which is over while the flow waits. */
   #path: FlowPath
@@ -26,17 +26,23 @@ export class ResumableLeg implements ByteLeg {
   /** A caller of `send` waits for room. */
   #isAwaited = false
   #hasFinished = false
+  #isLeft = false
   #window: NodeJS.Timeout | undefined
 
-  constructor(leg: ByteLeg, options: ResumableOptions) {
+  /** `continuity`: of a flow that another process has left. @default a new one */
+  constructor(leg: ByteLeg, options: ResumableOptions, continuity = new Continuity(options.account)) {
     this.#options = options
-    this.#link = options.link
-    this.#continuity = new Continuity(options.account)
+    this.#continuity = continuity
     this.#path = this.#pathOn(leg)
+    this.#acknowledged = new Acknowledged(options.link, {
+      onAck: position => this.#acknowledge(position),
+      onLost: () => this.#lose(),
+      position: () => this.#continuity.position
+    })
   }
 
   get link(): ResumeLink {
-    return this.#link
+    return this.#acknowledged.link
   }
 
   /** What carries the flow now, or did last. */
@@ -45,7 +51,7 @@ export class ResumableLeg implements ByteLeg {
   }
 
   get isWaiting(): boolean {
-    return this.#continuity.isWaiting
+    return this.#continuity.isWaiting && !this.#isLeft
   }
 
   get isOver(): boolean {
@@ -74,7 +80,7 @@ export class ResumableLeg implements ByteLeg {
     const isFirst = this.#events === undefined
     this.#events = events
     if (!isFirst) return
-    this.#attach()
+    this.#acknowledged.attach()
     this.#path.subscribe()
   }
 
@@ -117,13 +123,13 @@ export class ResumableLeg implements ByteLeg {
 
   abort(kind: CutKind): void {
     if (!this.#end(kind)) return
-    this.#detach()
+    this.#acknowledged.detach()
     this.#path.abort(kind)
   }
 
   close(): void {
     if (!this.#end(undefined)) return
-    this.#detach()
+    this.#acknowledged.detach()
     this.#path.close()
   }
 
@@ -156,7 +162,7 @@ export class ResumableLeg implements ByteLeg {
   accept(offer: Offer, far: NewPath, begin: (position: number) => void): void {
     const missing = this.#continuity.accept(offer)
     // The opener may have noticed the loss first.
-    this.#detach()
+    this.#acknowledged.detach()
     this.#path.abort('link')
     try {
       begin(missing.position)
@@ -165,6 +171,24 @@ export class ResumableLeg implements ByteLeg {
       throw err
     }
     this.#continueOn(far, missing)
+  }
+
+  /** Waits from now on: the path on which it was made is none. */
+  begin(): void {
+    this.#lose()
+  }
+
+  /** Leaves the path for good: the flow continues in another process. What is sent from now on is only kept. */
+  leave(): void {
+    this.#isLeft = true
+    clearTimeout(this.#window)
+    if (this.#continuity.lost()) this.#acknowledged.detach()
+    this.#path.abort('link')
+  }
+
+  /** What the other process needs. */
+  get state(): Continuity['state'] {
+    return this.#continuity.state
   }
 
   /** The flow has ended in order at the other end, which has everything. Gives up if that cannot be. */
@@ -184,14 +208,14 @@ export class ResumableLeg implements ByteLeg {
     return new FlowPath(leg, {
       data: (bytes, release) => {
         continuity.received(bytes.length)
-        this.#noted()
+        this.#acknowledged.note()
         return this.#events?.data(bytes, release) ?? true
       },
       ended: () => {
         // After a loss the other end repeats its end.
         if (continuity.hasReceivedEnd) return
         continuity.receivedEnd()
-        this.#noted()
+        this.#acknowledged.note()
         this.#events?.ended()
       },
       drained: () => this.#tellRoom(),
@@ -208,10 +232,10 @@ export class ResumableLeg implements ByteLeg {
     clearTimeout(this.#window)
     const path = this.#pathOn(streamLeg(far.stream))
     this.#path = path
-    this.#link = far.link
+    this.#acknowledged.link = far.link
     this.#losses.begun(performance.now(), this.#continuity.progress)
     if (this.#room !== undefined) path.limit(this.#room)
-    this.#attach()
+    this.#acknowledged.attach()
     this.#options.events.resumed(this, far.carrier)
     path.subscribe()
     let hasRoom = true
@@ -220,26 +244,9 @@ export class ResumableLeg implements ByteLeg {
     if (hasEnded) path.end()
     this.#options.events.onPath(far)
     if (!this.#isPaused) path.resume()
-    this.#noted()
+    this.#acknowledged.note()
     if (hasRoom) this.#tellRoom()
     this.#finishIfDone()
-  }
-
-  #attach(): void {
-    const { acks, ref } = this.#link
-    this.#entry = acks.attach(ref, {
-      onAck: position => this.#acknowledge(position),
-      onLost: () => this.#lose(),
-      position: () => this.#continuity.position
-    })
-  }
-
-  #detach(): void {
-    const [link, entry] = [this.#link, this.#entry]
-    this.#entry = undefined
-    if (entry === undefined) return
-    link.acks.detach(entry)
-    link.left?.()
   }
 
   #acknowledge(position: number): void {
@@ -260,10 +267,6 @@ export class ResumableLeg implements ByteLeg {
     this.#events?.finished()
   }
 
-  #noted(): void {
-    if (this.#entry?.isDue === false) this.#link.acks.note(this.#entry)
-  }
-
   #tellRoom(): void {
     if (!this.#isAwaited) return
     this.#isAwaited = false
@@ -273,7 +276,7 @@ export class ResumableLeg implements ByteLeg {
   /** The flow waits from now on. */
   #lose(): void {
     if (!this.#continuity.lost()) return
-    this.#detach()
+    this.#acknowledged.detach()
     this.#path.abort('link')
     if (!this.#losses.lost(performance.now(), this.#continuity.progress)) {
       this.giveUp({ kind: 'link', text: 'each link to the other agent is lost at once' })

@@ -1,6 +1,15 @@
 import type { CutKind, Flow } from '../flow/index.ts'
+import type { DuplexLeg } from '../legs/index.ts'
 import type { KeptAccount, ResumeLink } from '../resume/index.ts'
 import type { ResumableLeg } from './resumable-leg.ts'
+import type { SideName } from './side.ts'
+
+/** The side of the workload. */
+export interface NearSide {
+  readonly localIs: SideName
+  readonly leg: DuplexLeg
+  readonly explicitEnd: boolean
+}
 
 /** Looks after the resumable flows of this agent, in one role. */
 export interface Resuming {
@@ -8,7 +17,7 @@ export interface Resuming {
   readonly windowMs: number
   readonly accountOf: (flow: Flow) => KeptAccount
   /** A flow that can be resumed is open. */
-  readonly began: (flow: Flow, leg: ResumableLeg, link: ResumeLink) => void
+  readonly began: (flow: Flow, leg: ResumableLeg, link: ResumeLink, near: NearSide) => void
   /** The path is lost: the flow waits for another. */
   readonly waits: (flow: Flow, leg: ResumableLeg) => void
   /** It continues. */

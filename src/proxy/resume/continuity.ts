@@ -40,6 +40,16 @@ export interface Missing {
   readonly hasEnded: boolean
 }
 
+/** Everything that one end of a flow knows, for the next process of its agent. The bytes that are kept lie beside it. */
+export interface ContinuityState {
+  readonly hasEnded: boolean
+  readonly receivedBytes: number
+  readonly hasReceivedEnd: boolean
+  readonly acknowledged: number
+  readonly attempt: number
+  readonly keptFrom: number
+}
+
 /**
  * One end of a flow that outlives the paths below it: the state machine, without any input or output.
  *
@@ -47,7 +57,7 @@ export interface Missing {
  * direction, and its end as one more.
  */
 export class Continuity {
-  readonly #kept: KeptBytes
+  #kept: KeptBytes
   #state: 'carried' | 'waiting' | 'over' = 'carried'
   #hasEnded = false
   #receivedBytes = 0
@@ -58,6 +68,33 @@ export class Continuity {
 
   constructor(account: KeptAccount, limitBytes = KEPT_BYTES) {
     this.#kept = new KeptBytes(limitBytes, account)
+  }
+
+  /** The end of a flow as another process has left it, on a path that is about to be lost. */
+  static restored(state: ContinuityState, kept: Buffer, account: KeptAccount, limitBytes = KEPT_BYTES): Continuity {
+    const restored = new Continuity(account)
+    restored.#kept = new KeptBytes(limitBytes, account, state.keptFrom)
+    restored.#kept.add(kept)
+    restored.#hasEnded = state.hasEnded
+    restored.#receivedBytes = state.receivedBytes
+    restored.#hasReceivedEnd = state.hasReceivedEnd
+    restored.#acknowledged = state.acknowledged
+    restored.#attempt = state.attempt
+    return restored
+  }
+
+  /** What another process needs to continue. */
+  get state(): { readonly state: ContinuityState; readonly kept: Buffer } {
+    const { from } = this.#kept
+    const state = {
+      hasEnded: this.#hasEnded,
+      receivedBytes: this.#receivedBytes,
+      hasReceivedEnd: this.#hasReceivedEnd,
+      acknowledged: this.#acknowledged,
+      attempt: this.#attempt,
+      keptFrom: from
+    }
+    return { state, kept: Buffer.concat(this.#kept.since(from)) }
   }
 
   get isWaiting(): boolean {

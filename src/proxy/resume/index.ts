@@ -1,5 +1,5 @@
-export { AckChannel, type AckEntry, type FlowRef, RESUME_PATH, refText } from './ack-channel.ts'
-export { Continuity, Discontinuity, type Missing, type Offer } from './continuity.ts'
+export { AckChannel, type AckEntry, type AckReceiver, type FlowRef, RESUME_PATH, refText } from './ack-channel.ts'
+export { Continuity, type ContinuityState, Discontinuity, type Missing, type Offer } from './continuity.ts'
 export { KeptAccounts, type KeptLimits } from './kept-accounts.ts'
 export type { KeptAccount } from './kept-bytes.ts'
 export type { ProvenPeer, ResumeLink } from './link.ts'

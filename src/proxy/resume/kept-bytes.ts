@@ -33,9 +33,12 @@ export class KeptBytes {
   #from = 0
   #until = 0
 
-  constructor(limitBytes: number, account: KeptAccount) {
+  /** `from`: the offset of the first byte that is added. */
+  constructor(limitBytes: number, account: KeptAccount, from = 0) {
     this.#limitBytes = limitBytes
     this.#account = account
+    this.#from = from
+    this.#until = from
   }
 
   /** Offset of the first byte that is kept. */

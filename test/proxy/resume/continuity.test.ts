@@ -40,8 +40,9 @@ class Wire {
 
 /** One end, with the program behind it. */
 class End {
-  readonly continuity: Continuity
+  continuity: Continuity
   readonly account: Account
+  readonly #kept: number
   /** What its program has written, and what it has received. */
   written: Buffer[] = []
   got: Buffer[] = []
@@ -51,6 +52,16 @@ class End {
   constructor(account: Account, kept: number) {
     this.account = account
     this.continuity = new Continuity(account, kept)
+    this.#kept = kept
+  }
+
+  /** Another process of its agent takes its place, and has what this one has left. */
+  replace(): void {
+    const { state, kept } = this.continuity.state
+    this.continuity.over()
+    const left = JSON.parse(JSON.stringify(state)) as typeof state
+    this.continuity = Continuity.restored(left, Buffer.from(kept), this.account, this.#kept)
+    this.continuity.lost()
   }
 
   write(bytes: Buffer): void {
@@ -109,6 +120,15 @@ class Flow {
   cut(who: 'opener' | 'acceptor' | 'both'): void {
     if (who !== 'acceptor' && this.opener.continuity.lost()) this.acceptor.out = new Wire()
     if (who !== 'opener' && this.acceptor.continuity.lost()) this.opener.out = new Wire()
+  }
+
+  replace(which: 'opener' | 'acceptor'): void {
+    if (this[which].continuity.isOver) return
+    this.cut(which)
+    this[which].replace()
+    // An answer to the process before.
+    if (which === 'opener' && this.answer !== undefined) this.cut('acceptor')
+    if (which === 'opener') this.answer = undefined
   }
 
   offer(): void {
@@ -189,6 +209,7 @@ const step = fc.oneof(
     do: fc.constant('cut' as const),
     who: fc.constantFrom('opener' as const, 'acceptor' as const, 'both' as const)
   }),
+  fc.record({ do: fc.constant('replace' as const), who }),
   fc.record({ do: fc.constant('offer' as const) }),
   fc.record({ do: fc.constant('accept' as const), which: fc.nat(100) }),
   fc.record({ do: fc.constant('grant' as const) })
@@ -202,6 +223,7 @@ function run(flow: Flow, one: Step): void {
     acknowledge: () => one.do === 'acknowledge' && flow.acknowledge(one.who),
     end: () => one.do === 'end' && flow[one.who].end(),
     cut: () => one.do === 'cut' && flow.cut(one.who),
+    replace: () => one.do === 'replace' && flow.replace(one.who),
     offer: () => flow.offer(),
     accept: () => one.do === 'accept' && flow.accept(one.which),
     grant: () => flow.grant()
@@ -232,7 +254,7 @@ function settle(flow: Flow): void {
 }
 
 describe('a flow that can be resumed', () => {
-  it('loses, doubles and moves no byte, whatever happens to its paths and to the attempts', () => {
+  it('loses, doubles and moves no byte, whatever happens to its paths, the attempts and the processes of the agents', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120 }), steps => {
         const flow = new Flow()

@@ -5,10 +5,11 @@ import { silentLogger, systemClock } from '../../../src/core/index.ts'
 import { parseAddress, spiffeIdOf } from '../../../src/identity/index.ts'
 import type { ProxyDeps } from '../../../src/proxy/deps.ts'
 import { Flow } from '../../../src/proxy/flow/flow.ts'
+import { HandedFlows } from '../../../src/proxy/handed-flows.ts'
 import type { Admission } from '../../../src/proxy/inbound/index.ts'
 import { ResumableFlows } from '../../../src/proxy/inbound/resumable-flows.ts'
 import { Interruptions } from '../../../src/proxy/interruptions.ts'
-import type { NewPath, ResumableLeg } from '../../../src/proxy/relay/index.ts'
+import type { NearSide, NewPath, ResumableLeg } from '../../../src/proxy/relay/index.ts'
 import { Continuity, KeptAccounts, type Offer, proofOf, type ResumeLink } from '../../../src/proxy/resume/index.ts'
 import type { ResumeAsked } from '../../../src/proxy/session/index.ts'
 import { recordingMetrics } from '../../harness/recording-metrics.ts'
@@ -39,7 +40,12 @@ function served() {
     { resumeBytes: 2 ** 20, resumeBytesPerWorkload: 2 ** 20 },
     recordingMetrics(silentLogger).metrics
   )
-  const flows = new ResumableFlows(deps, admission, new Interruptions(deps, 30_000, accounts))
+  const flows = new ResumableFlows(
+    deps,
+    admission,
+    new Interruptions(deps, 30_000, accounts),
+    new HandedFlows(silentLogger)
+  )
   const flow = new Flow({
     id: 'f',
     direction: 'inbound',
@@ -65,7 +71,7 @@ function served() {
     continuity.over()
     flows.over(flow, leg, flow.cutBy?.kind)
   })
-  flows.began(flow, leg, { key: KEY, secret: SECRET } as unknown as ResumeLink)
+  flows.began(flow, leg, { key: KEY, secret: SECRET } as unknown as ResumeLink, {} as NearSide)
   const ask = (changed: Partial<ResumeAsked> = {}, by: object = {}, sealed: object = {}): void => {
     const offer = { attempt: 1, position: 40 }
     const name = {

@@ -867,6 +867,130 @@ export declare type ReloadTally = Message<"warren.api.v1.ReloadTally"> & {
 export declare const ReloadTallySchema: GenMessage<ReloadTally>;
 
 /**
+ * @generated from message warren.api.v1.UpgradeRequest
+ */
+export declare type UpgradeRequest = Message<"warren.api.v1.UpgradeRequest"> & {
+  /**
+   * Absolute path. Empty: the program that runs, as its file is now.
+   *
+   * @generated from field: string executable = 1;
+   */
+  executable: string;
+};
+
+/**
+ * Describes the message warren.api.v1.UpgradeRequest.
+ * Use `create(UpgradeRequestSchema)` to create a new message.
+ */
+export declare const UpgradeRequestSchema: GenMessage<UpgradeRequest>;
+
+/**
+ * @generated from message warren.api.v1.UpgradeResponse
+ */
+export declare type UpgradeResponse = Message<"warren.api.v1.UpgradeResponse"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Of the program that is about to be started.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * Of the agent, before and after.
+   *
+   * @generated from field: uint32 pid = 3;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message warren.api.v1.UpgradeResponse.
+ * Use `create(UpgradeResponseSchema)` to create a new message.
+ */
+export declare const UpgradeResponseSchema: GenMessage<UpgradeResponse>;
+
+/**
+ * @generated from message warren.api.v1.GetUpgradeRequest
+ */
+export declare type GetUpgradeRequest = Message<"warren.api.v1.GetUpgradeRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.GetUpgradeRequest.
+ * Use `create(GetUpgradeRequestSchema)` to create a new message.
+ */
+export declare const GetUpgradeRequestSchema: GenMessage<GetUpgradeRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetUpgradeResponse
+ */
+export declare type GetUpgradeResponse = Message<"warren.api.v1.GetUpgradeResponse"> & {
+  /**
+   * Empty: this process has replaced no other.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Why the other program did not start, and the former one runs again; empty if it did.
+   *
+   * @generated from field: string problem = 2;
+   */
+  problem: string;
+
+  /**
+   * @generated from field: string former_version = 3;
+   */
+  formerVersion: string;
+
+  /**
+   * @generated from field: string version = 4;
+   */
+  version: string;
+
+  /**
+   * What was kept.
+   *
+   * @generated from field: uint32 listeners = 5;
+   */
+  listeners: number;
+
+  /**
+   * @generated from field: uint32 registrations = 6;
+   */
+  registrations: number;
+
+  /**
+   * @generated from field: uint32 flows = 7;
+   */
+  flows: number;
+
+  /**
+   * From the last connection that the former process took to the first that this one does.
+   *
+   * @generated from field: uint32 pause_ms = 8;
+   */
+  pauseMs: number;
+
+  /**
+   * @generated from field: uint32 pid = 9;
+   */
+  pid: number;
+};
+
+/**
+ * Describes the message warren.api.v1.GetUpgradeResponse.
+ * Use `create(GetUpgradeResponseSchema)` to create a new message.
+ */
+export declare const GetUpgradeResponseSchema: GenMessage<GetUpgradeResponse>;
+
+/**
  * @generated from message warren.api.v1.AcceptClockRequest
  */
 export declare type AcceptClockRequest = Message<"warren.api.v1.AcceptClockRequest"> & {
@@ -4320,6 +4444,26 @@ export declare const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReloadRequestSchema;
     output: typeof ReloadResponseSchema;
+  },
+  /**
+   * Replaces the program of the agent, or starts the same one anew. Answers once the program has been checked.
+   *
+   * @generated from rpc warren.api.v1.AdminService.Upgrade
+   */
+  upgrade: {
+    methodKind: "unary";
+    input: typeof UpgradeRequestSchema;
+    output: typeof UpgradeResponseSchema;
+  },
+  /**
+   * How the last Upgrade went.
+   *
+   * @generated from rpc warren.api.v1.AdminService.GetUpgrade
+   */
+  getUpgrade: {
+    methodKind: "unary";
+    input: typeof GetUpgradeRequestSchema;
+    output: typeof GetUpgradeResponseSchema;
   },
   /**
    * Returns the agent's counters since its start, and its present figures.

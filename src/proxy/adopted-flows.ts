@@ -1,0 +1,150 @@
+import { Socket } from 'node:net'
+import { detach, type Left, sleep, WarrenError } from '../core/index.ts'
+import { parseAddress } from '../identity/index.ts'
+import type { ProxyDeps } from './deps.ts'
+import { type FlowTable, WAITING } from './flow/index.ts'
+import { FLOWS, type HandedFlows, type LeftFlow } from './handed-flows.ts'
+import type { Admission } from './inbound/index.ts'
+import { resetSocket } from './legs/index.ts'
+import { continueFlow, type Resuming } from './relay/index.ts'
+
+/** How often it is looked whether the other host is known. */
+const LOOK_MS = 50
+
+export interface AdoptedFlowsOptions {
+  readonly deps: ProxyDeps
+  readonly flows: FlowTable
+  readonly admission: Admission
+  readonly handed: HandedFlows
+  /** Undefined if this agent resumes no flows: those of the process before are reset. */
+  readonly resuming: { readonly inbound: Resuming; readonly outbound: Resuming } | undefined
+  readonly stopping: AbortSignal
+}
+
+interface Waiting {
+  readonly left: LeftFlow
+  readonly fd: number
+  readonly kept: Buffer
+}
+
+/**
+ * The flows of the process before. Each waits until its other host is a member and its ends are registered, as this process knows
+ * by itself, and is then decided as a new one; until then no byte of it is read or sent.
+ */
+export class AdoptedFlows {
+  readonly #options: AdoptedFlowsOptions
+  readonly #waiting: Waiting[] = []
+
+  constructor(options: AdoptedFlowsOptions) {
+    this.#options = options
+  }
+
+  /** Takes what was left. To be called before other agents can ask for it. */
+  take(left: Left | undefined): void {
+    const { handed } = this.#options
+    const {
+      data = [],
+      descriptors = [],
+      bytes = []
+    } = (left ?? {}) as {
+      data?: readonly LeftFlow[]
+      descriptors?: readonly number[]
+      bytes?: readonly Buffer[]
+    }
+    for (const [at, one] of data.entries()) {
+      const [fd, kept] = [descriptors[at], bytes[at]]
+      if (fd === undefined || kept === undefined) continue
+      handed.expect(one.key)
+      this.#waiting.push({ left: one, fd, kept })
+    }
+  }
+
+  /** Continues them as their other hosts become known. Returns their number. Their registrations are those of now. */
+  begin(): number {
+    const { deps, stopping } = this.#options
+    const count = this.#waiting.length
+    for (const waiting of this.#waiting.splice(0)) {
+      detach(deps.log, 'flow of the process before', this.#follow(waiting), stopping)
+    }
+    return count
+  }
+
+  async #follow(waiting: Waiting): Promise<void> {
+    const { deps, resuming, stopping } = this.#options
+    const { left } = waiting
+    const { sourceId, destinationId } = left
+    const own = left.direction === 'inbound' ? destinationId : (sourceId ?? '')
+    const release = resuming === undefined ? undefined : deps.local.hold?.(own)
+    const untilMs = deps.clock.monotonicMs() + (deps.resumeWindowMs ?? 0)
+    try {
+      for (;;) {
+        if (release === undefined) return this.#giveUp(waiting, 'its registration has ended')
+        if (stopping.aborted) return this.#giveUp(waiting, 'the agent stops')
+        if (this.#isKnown(left)) return await this.#continue(waiting)
+        if (deps.clock.monotonicMs() > untilMs)
+          return this.#giveUp(waiting, 'the other end is not known to be registered')
+        await sleep(LOOK_MS, stopping).catch(() => {})
+      }
+    } finally {
+      release?.()
+    }
+  }
+
+  #isKnown({ direction, source, sourceMachine, destinationId, machine }: LeftFlow): boolean {
+    const { directory } = this.#options.deps
+    if (directory.peerOf(machine) === undefined) return false
+    return direction === 'inbound'
+      ? directory.sourceAt(parseAddress(source), sourceMachine)
+      : directory.byId(destinationId) !== undefined
+  }
+
+  async #continue(waiting: Waiting): Promise<void> {
+    const { deps, flows, admission, handed, resuming } = this.#options
+    const { left, fd, kept } = waiting
+    if (resuming === undefined) return
+    const { id, direction, sourceId, sourceMachine, localIs, explicitEnd, state, key, machine } = left
+    let flow: ReturnType<FlowTable['enter']>
+    try {
+      flow = flows.enter({
+        id,
+        direction,
+        source: parseAddress(left.source),
+        sourceId,
+        sourceMachine,
+        protocol: 'tcp',
+        carrier: WAITING
+      })
+    } catch (err) {
+      return this.#giveUp(waiting, WarrenError.from(err).reason)
+    }
+    const address = parseAddress(left.destination)
+    flow.destination = { registrationId: left.destinationId, address }
+    try {
+      const leafDer = Buffer.from(left.leafDer, 'base64')
+      const verdict = deps.verifier.workload(leafDer)
+      if (!verdict.ok) throw new Error(`the other end is no longer trusted: ${verdict.detail}`)
+      admission.authorize(flow)
+      flows.charge(flow, [direction === 'inbound' ? left.destinationId : sourceId])
+      flow.bytesIn = left.bytesIn
+      flow.bytesOut = left.bytesOut
+      flows.opened(flow)
+      // From here on the former program must not continue it at the offsets of before.
+      deps.handover?.spend(FLOWS)
+      const link = { key, secret: Buffer.from(left.secret, 'base64'), peer: () => ({ leafDer, machine }) }
+      const over = continueFlow(flow, { localIs, explicitEnd, fd, state, kept, link }, resuming[direction])
+      handed.settled(key)
+      flows.finish(flow, await over)
+    } catch (err) {
+      const { reason, code } = WarrenError.from(err)
+      flows.end(flow, reason, code)
+      this.#giveUp(waiting, reason)
+    }
+  }
+
+  #giveUp({ left, fd }: Waiting, reason: string): void {
+    const { deps, handed } = this.#options
+    handed.settled(left.key)
+    deps.log.warn('flow of the process before is reset', { flowId: left.id, reason })
+    resetSocket(new Socket({ fd }))
+  }
+}

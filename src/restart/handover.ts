@@ -1,0 +1,165 @@
+import { randomBytes } from 'node:crypto'
+import { closeSync, ftruncateSync, openSync } from 'node:fs'
+import type { Server } from 'node:net'
+import { constants } from 'node:os'
+import { descriptorOf, type Left, type ProcessHandover, packageVersion, WarrenError } from '../core/index.ts'
+import type { RestartCalls } from './calls.ts'
+import { type HandoverFacts, MEMORY_NAME, type Program, readDocument, writeDocument } from './document.ts'
+
+const VARIABLE = 'WARREN_HANDOVER'
+const NANOSECONDS_PER_MS = 1_000_000n
+
+export interface HandoverOptions {
+  readonly calls: RestartCalls
+  /** The environment for the next program. */
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** What the process before this one has left, and what this one leaves to the next. */
+export class Handover implements ProcessHandover {
+  readonly #calls: RestartCalls
+  readonly #env: NodeJS.ProcessEnv
+  readonly #former: ReturnType<typeof readDocument> | undefined
+  readonly #taken = new Set<string>()
+  readonly #listeners = new Map<string, Server>()
+  readonly #making = new Map<string, () => Left | Promise<Left>>()
+  readonly #left = new Map<string, Left>()
+  #isSettled: boolean
+  #isLeaving = false
+
+  constructor({ calls, env }: HandoverOptions) {
+    this.#calls = calls
+    const { [VARIABLE]: variable, ...others } = env
+    this.#env = others
+    this.#former = variable === undefined ? undefined : this.#read(Number(variable))
+    this.#isSettled = this.#former === undefined
+  }
+
+  get isFollowed(): boolean {
+    return this.#isLeaving || !this.#isSettled
+  }
+
+  /** What is known of the process before; undefined if this one follows none. */
+  get facts(): HandoverFacts | undefined {
+    return this.#former?.facts
+  }
+
+  // The originals stay until this process serves: else the former program could not have them back.
+  take(name: string): Left | undefined {
+    const left = this.#former?.left.get(name)
+    if (left === undefined || this.#taken.has(name)) return undefined
+    this.#taken.add(name)
+    return { ...left, descriptors: (left.descriptors ?? []).map(fd => this.#calls.duplicate(fd)) }
+  }
+
+  spend(name: string): void {
+    const left = this.#former?.left
+    for (const fd of left?.get(name)?.descriptors ?? []) closeSync(fd)
+    left?.delete(name)
+  }
+
+  leaveListener(name: string, server: Server): void {
+    this.#listeners.set(name, server)
+  }
+
+  leave(name: string, make: () => Left | Promise<Left>): void {
+    this.#making.set(name, make)
+  }
+
+  /** This process serves: what was left is not needed any more. */
+  settle(): void {
+    if (this.#isSettled) return
+    this.#isSettled = true
+    const { descriptor } = this.#former?.facts.former ?? {}
+    if (descriptor !== undefined) closeSync(descriptor)
+    for (const { descriptors = [] } of this.#former?.left.values() ?? []) for (const fd of descriptors) closeSync(fd)
+    this.#former?.left.clear()
+  }
+
+  /** Connections to the listeners wait for the next process from now on. */
+  leaveListeners(): void {
+    this.#isLeaving = true
+    for (const [name, server] of this.#listeners) {
+      if (!server.listening) continue
+      this.#left.set(name, { descriptors: [this.#calls.duplicate(descriptorOf(server))] })
+      server.close()
+    }
+  }
+
+  /** Collects everything else. */
+  async collect(): Promise<void> {
+    for (const [name, make] of this.#making) this.#left.set(name, await make())
+  }
+
+  /** Executes `next` in this process, which has ended everything. Never returns; throws if that cannot be executed. */
+  execute(next: Program, id: string, former: Program, begunMs: number): never {
+    const facts: HandoverFacts = {
+      id,
+      begunMs,
+      former: { ...former, version: packageVersion(), descriptor: openSync('/proc/self/exe', 'r') },
+      counts: { listeners: this.#left.size - this.#making.size }
+    }
+    return this.#replaceBy(next, facts, this.#left)
+  }
+
+  /**
+   * Executes the former program again: this one did not start, for `reason`. Returns if there is none, or if that itself runs
+   * again.
+   */
+  giveBack(reason: string): void {
+    if (this.#former === undefined || this.#isSettled || this.#former.facts.problem !== undefined) return
+    const { facts, left } = this.#former
+    const { file, argv, descriptor } = facts.former
+    // The file may have been replaced since.
+    const program = { file: descriptor === undefined ? file : `/proc/self/fd/${descriptor}`, argv }
+    this.#replaceBy(program, { ...facts, problem: reason }, left)
+  }
+
+  #replaceBy({ file, argv }: Program, facts: HandoverFacts, left: ReadonlyMap<string, Left>): never {
+    const memory = this.#calls.makeMemory(MEMORY_NAME)
+    writeDocument(memory, facts, left)
+    const { descriptor } = facts.former
+    const kept = [...left.values()].flatMap(({ descriptors = [] }) => descriptors)
+    for (const fd of [memory, ...kept, ...(descriptor === undefined ? [] : [descriptor])])
+      this.#calls.setInherited(fd, true)
+    if (this.#env['WARREN_HANGUP'] === 'ignored') {
+      process.removeAllListeners('SIGHUP')
+      this.#calls.ignoreSignal(constants.signals.SIGHUP)
+    }
+    process.execve?.(file, [...argv], { ...this.#env, [VARIABLE]: String(memory) })
+    throw new Error('this version of Node cannot replace its process')
+  }
+
+  #read(fd: number): ReturnType<typeof readDocument> | undefined {
+    if (!Number.isSafeInteger(fd) || fd <= 2) return undefined
+    try {
+      const found = readDocument(fd)
+      for (const { descriptors = [] } of found.left.values())
+        for (const one of descriptors) this.#calls.setInherited(one, false)
+      const { descriptor } = found.facts.former
+      if (descriptor !== undefined) this.#calls.setInherited(descriptor, false)
+      // It holds keys of flows.
+      ftruncateSync(fd, 0)
+      closeSync(fd)
+      return found
+    } catch {
+      // Not from an agent, or from one whose form this program does not know: it starts as any other.
+      return undefined
+    }
+  }
+}
+
+/** An id for a handover. */
+export function newHandoverId(): string {
+  return randomBytes(6).toString('hex')
+}
+
+/** The monotonic clock that all processes of a host share. */
+export function hostMonotonicMs(): number {
+  return Number(process.hrtime.bigint() / NANOSECONDS_PER_MS)
+}
+
+/** The reason of a failed start, for the former program. */
+export function reasonOf(err: unknown): string {
+  return err instanceof WarrenError ? `${err.code}: ${err.reason}` : String(err)
+}

@@ -1,0 +1,10 @@
+import { Handover, type HandoverOptions } from './handover.ts'
+
+export type { Handover } from './handover.ts'
+export { Restart, type UpgradeCaller, type UpgradeOutcome } from './restart.ts'
+
+/** Undefined where a process cannot be replaced: another system, no native code. */
+export async function openHandover(env: HandoverOptions['env']): Promise<Handover | undefined> {
+  const calls = await import('./calls.ts').then(({ linuxCalls }) => linuxCalls()).catch(() => undefined)
+  return calls === undefined || process.execve === undefined ? undefined : new Handover({ calls, env })
+}

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { chmodSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import test, { after, before } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { scopeOf, startPair, type TestAgent, WARREN, waitFor } from '../harness/index.ts'
+import { type Kind, PatternedFlow } from './support/patterned-flow.ts'
+
+const SITE = 'dev.web.site.default'
+/** `npm run test:upgrades`: as many as the guarantee names. */
+const IS_FULL = process.env['TEST_UPGRADES'] === 'full'
+const FLOWS = IS_FULL ? 100 : 20
+const TRY_EACH_MS = 100
+const KINDS: readonly Kind[] = ['idle', 'interactive', 'interactive', 'bulk']
+
+const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
+let a: TestAgent
+let b: TestAgent
+let port = 0
+
+// a serves, b leads clients there; both resume flows.
+before(async () => {
+  const server = createServer({ allowHalfOpen: true }, socket => void socket.on('error', () => {}).pipe(socket))
+  scope.defer(() => void server.close())
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const echo = server.address() as { readonly port: number }
+  const pair = await startPair(scope, { args: ['--resume-window', '120s', '--drain-timeout', '1s'] })
+  a = pair[0]
+  b = pair[1]
+  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await b.follows(a)
+  await a.spawn(['expose', SITE, '--tcp', `127.0.0.1:${echo.port}`]).says(/^dev\./m)
+  await b.knows(SITE)
+  const forward = b.spawn(['forward', SITE, '--listen', '127.0.0.1:0'])
+  await forward.says(/127\.0\.0\.1:\d+/, 'stderr')
+  port = Number(/127\.0\.0\.1:(\d+)/.exec(forward.stderr)?.[1])
+})
+
+async function opened(count: number): Promise<PatternedFlow[]> {
+  const flows = Array.from(
+    { length: count },
+    (_, at) => new PatternedFlow(KINDS[at % KINDS.length] ?? 'idle', port, at)
+  )
+  await Promise.all(flows.map(flow => flow.begin()))
+  return flows
+}
+
+function faultsOf(flows: readonly PatternedFlow[]): string[] {
+  return flows.flatMap(({ fault }) => fault ?? [])
+}
+
+/** Each moves again, in both directions. */
+async function move(flows: readonly PatternedFlow[]): Promise<void> {
+  const more = (flow: PatternedFlow): number => flow.received + (flow.kind === 'bulk' ? 4 * 1024 * 1024 : 1024)
+  await Promise.all(flows.map(flow => (flow.kind === 'idle' ? flow.exchange() : flow.reaches(more(flow)))))
+  assert.deepEqual(faultsOf(flows), [])
+}
+
+async function replace(agent: TestAgent): Promise<number> {
+  const { flows } = JSON.parse(await agent.cli('upgrade', '--json')) as { readonly flows: number }
+  return flows
+}
+
+test('flows of every kind continue with every byte when the process of either agent is replaced, or of both', async () => {
+  const flows = await opened(FLOWS)
+  const rounds = IS_FULL ? Array.from({ length: 10 }, () => [[a], [b], [a, b]]).flat() : [[a], [b], [a, b]]
+  for (const agents of rounds) {
+    const pids = agents.map(agent => agent.pid)
+    assert.deepEqual(
+      await Promise.all(agents.map(replace)),
+      agents.map(() => FLOWS)
+    )
+    assert.deepEqual(
+      agents.map(agent => agent.pid),
+      pids
+    )
+    await move(flows)
+  }
+  await Promise.all(flows.map(flow => flow.end()))
+  assert.deepEqual(faultsOf(flows), [])
+})
+
+test('no connection is refused while a process is replaced, and a program that cannot start replaces none', async () => {
+  const flows = await opened(4)
+  const [dataPort] = (await a.status()).dataAddresses.map(address => Number(address.split(':').at(-1)))
+  let isOver = false
+  let tried = 0
+  const trying = (async () => {
+    while (!isOver) {
+      for (const at of [{ host: '127.0.0.1', port: dataPort ?? 0 }, { path: a.socket }, { path: a.adminSocket }]) {
+        const client = connect(at)
+        await once(client, 'connect')
+        client.destroy()
+        tried += 1
+      }
+      // A unix listener keeps no more than 511 for an agent that is away.
+      await pause(TRY_EACH_MS)
+    }
+  })()
+  const program = join(scope.directory(), 'program')
+  const useless = join(scope.directory(), 'useless')
+  const run = `exec ${process.execPath} --disable-sigusr1 --min-semi-space-size=2 --max-semi-space-size=2 ${WARREN} "$@"`
+  writeFileSync(useless, '#!/bin/sh\necho "broken on purpose" >&2\nexit 3\n')
+  writeFileSync(program, `#!/bin/sh\ncase "$*" in *--check*) ${run};; esac\n${run} --data-listen 192.0.2.1:9\n`)
+  for (const file of [program, useless]) chmodSync(file, 0o755)
+
+  const refused = await a.attempt(['upgrade', '--to', useless])
+  assert.equal(refused.code, 1)
+  assert.match(refused.stderr, /cannot take over: broken on purpose\n {2}Nothing has changed/)
+
+  const failed = await a.attempt(['upgrade', '--to', program])
+  assert.equal(failed.code, 1)
+  assert.match(
+    failed.stderr,
+    /the new program did not start: INVALID_OPTION: the data port cannot listen at 192\.0\.2\.1:9/
+  )
+  assert.match(failed.stderr, /The former one, warren \S+, runs again/)
+  await move(flows)
+
+  assert.equal(await replace(a), flows.length)
+  isOver = true
+  await trying
+  assert.ok(tried > 0)
+  await move(flows)
+  await Promise.all(flows.map(flow => flow.end()))
+  assert.deepEqual(faultsOf(flows), [])
+})
+
+test('a flow that is no longer allowed when a process has been replaced does not continue', async () => {
+  const flows = await opened(4)
+  const replaced = replace(b)
+  await a.cli('policy', 'remove', 'r1')
+  await replaced
+  await waitFor(() => Promise.resolve(faultsOf(flows).length === flows.length), 'the flows to be cut')
+  assert.deepEqual(
+    flows.map(({ fault }) => /ECONNRESET/.test(fault ?? '')),
+    flows.map(() => true),
+    faultsOf(flows).join('; ')
+  )
+})

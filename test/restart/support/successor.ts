@@ -1,0 +1,49 @@
+// Replaces itself once, and says in its second life what the first has left.
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
+import { takeListener } from '../../../src/core/index.ts'
+import { openHandover } from '../../../src/restart/index.ts'
+
+const handover = await openHandover(process.env)
+if (handover === undefined) throw new Error('a process cannot be replaced here')
+const program = { file: process.execPath, argv: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)] }
+const server = createServer(client => void client.end('served'))
+const left = handover.take('keys')
+if (left === undefined) {
+  server.listen(0, '127.0.0.1', async () => {
+    const { port } = server.address() as AddressInfo
+    handover.leaveListener('port', server)
+    handover.leave('keys', () => ({ data: { secret: 'hidden' }, bytes: [Buffer.from('kept'), Buffer.alloc(0)] }))
+    handover.leaveListeners()
+    process.stdout.write(`${JSON.stringify({ pid: process.pid, port })}\n`)
+    await handover.collect()
+    process.stdin.once('data', () => handover.execute(program, 'one', program, 0))
+  })
+} else {
+  const fds = readdirSync('/proc/self/fd').flatMap(name => {
+    try {
+      const flags = /^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, 'utf8'))?.[1] ?? '0'
+      return [
+        {
+          fd: Number(name),
+          path: readlinkSync(`/proc/self/fd/${name}`),
+          isInherited: (Number.parseInt(flags, 8) & 0o2000000) === 0
+        }
+      ]
+    } catch {
+      return []
+    }
+  })
+  const again = handover.take('keys')
+  server.listen({ fd: takeListener(handover, 'port') })
+  handover.settle()
+  const found = {
+    pid: process.pid,
+    id: handover.facts?.id,
+    data: left.data,
+    bytes: left.bytes?.map(String),
+    again,
+    fds
+  }
+  process.stdout.write(`${JSON.stringify({ ...found, environment: Object.keys(process.env) })}\n`)
+}
