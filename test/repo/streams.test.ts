@@ -72,7 +72,9 @@ test('a permission that nobody needs is told', () => {
 
 test('nothing that carries bytes of others is allowed, but for events and answers of the agent itself', () => {
   const inside = Object.keys(ALLOWED).filter(file => STRICT.some(folder => file.startsWith(`src/${folder}/`)))
-  const services = ['admins', 'events', 'observations', 'receipts'].map(name => `src/api/services/${name}.ts`)
-  const api = ['src/api/routes.ts', ...services, 'src/api/write-answer.ts']
+  const services = ['admins', 'arrivals', 'events', 'observations', 'receipts'].map(
+    name => `src/api/services/${name}.ts`
+  )
+  const api = ['src/api/grpc/reflection.ts', 'src/api/routes.ts', ...services, 'src/api/write-answer.ts']
   assert.deepEqual(inside.sort(), [...api, 'src/cluster/admins/signing.ts'])
 })
