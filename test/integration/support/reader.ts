@@ -76,7 +76,8 @@ export class Reader {
   #program({ where, command }: Typed): Program {
     const typed = command.replaceAll('TOKEN', this.#token)
     const onHost = where === '' ? 'sh -c "$TYPED"' : '"$ON" "$WHERE" sh -c "$TYPED"'
-    const env = { WARREN_TUTORIAL: this.#directory, ON, WHERE: where, TYPED: typed, SHELL: '/bin/sh' }
+    // Pages show no colours.
+    const env = { NO_COLOR: '1', WARREN_TUTORIAL: this.#directory, ON, WHERE: where, TYPED: typed, SHELL: '/bin/sh' }
     return new Program(this.#scope, ['script', '--quiet', '--return', '--flush', '--command', onHost, '/dev/null'], {
       cwd: ROOT,
       env
