@@ -1,12 +1,5 @@
 import type { Protocol } from '../core/index.ts'
-import {
-  type Address,
-  formatAddress,
-  namesOf,
-  type Pattern,
-  parseLocalName,
-  parsePattern
-} from '../identity/index.ts'
+import { type Address, formatAddress, namesOf, type Pattern, parseLocalName, parsePattern } from '../identity/index.ts'
 import type { Decision, UsageLimits } from '../policy/index.ts'
 import { type ChoiceDeps, choiceStep } from './explain-choice.ts'
 import type { Route } from './routing.ts'
