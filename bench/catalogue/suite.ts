@@ -71,7 +71,7 @@ async function oneRound(full: RegistryState): Promise<Figures> {
     suspectedSince: () => undefined,
     problemOf: () => undefined,
     zone: 'zone1',
-    lost: () => [],
+    lost: { all: () => [] },
     changed: () => signal
   })
   let changes = 0

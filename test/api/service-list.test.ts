@@ -23,7 +23,7 @@ function lab() {
     suspectedSince: () => undefined,
     problemOf: () => undefined,
     zone: undefined,
-    lost: () => [],
+    lost: { all: () => [] },
     changed: () => change
   })
   const ask = (request: Parameters<typeof create<typeof apiPb.ListServicesRequestSchema>>[1]) =>

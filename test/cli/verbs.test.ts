@@ -50,6 +50,7 @@ test('services are a table for people and one document for programs', async t =>
         protocols: ['tcp'],
         registeredAtMs: 1_900_000_000_000,
         suspectSinceMs: 0,
+        tier: '',
         lostSinceMs: 0,
         lostReason: '',
         ports: []

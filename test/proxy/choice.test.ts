@@ -2,8 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type PeerKey, parseAddress } from '../../src/identity/index.ts'
-import type { Candidate } from '../../src/proxy/index.ts'
-import { sharesOf } from '../../src/proxy/index.ts'
+import { type Candidate, sharesOf } from '../../src/proxy/index.ts'
 import { type Strategy, tryOrder } from '../../src/proxy/outbound/balance.ts'
 
 const SOURCE = parseAddress('dev.shop.cart.default.a')

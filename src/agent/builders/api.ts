@@ -96,14 +96,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       log: base.log,
       connectionEnd: (user, flowId) => proxy.connectionEnd(user, flowId),
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
-      services: new ServiceList({
-        routing,
-        suspectedSince,
-        problemOf: problemOf(local),
-        zone,
-        lost: () => lost.all(),
-        changed
-      }),
+      services: new ServiceList({ routing, suspectedSince, problemOf: problemOf(local), zone, lost, changed }),
       changed,
       status: () => ({
         version,

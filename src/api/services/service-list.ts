@@ -17,7 +17,7 @@ export interface ServiceListDeps {
   readonly problemOf: (registrationId: string) => string | undefined
   /** Zone of this host. */
   readonly zone: string | undefined
-  readonly lost: () => readonly LostHost[]
+  readonly lost: { readonly all: () => readonly LostHost[] }
   /** Resolves at the next change of the registry: the same promise until then. */
   readonly changed: () => Promise<void>
 }
@@ -94,7 +94,7 @@ export class ServiceList {
 
   /** What lost hosts served, newest loss first. */
   lost({ pattern, labels, machine }: ServiceFilter): ServiceFields[] {
-    return this.#deps.lost().flatMap(({ sinceMs, reason, last, served }) =>
+    return this.#deps.lost.all().flatMap(({ sinceMs, reason, last, served }) =>
       served
         .filter(({ address }) => pattern === undefined || matches(pattern, address))
         .filter(record => hasLabels(record.labels, labels) && (machine === '' || machine === last.machine))
