@@ -287,15 +287,14 @@ async function serve(
   detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
-  const isLost = policyStore.isUnheard
-  const alone = meshAddresses.length + members.addresses().length + config.bootstrap.length === 0 && !isLost
-  const known = alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member'
-  await readiness.begin(known, synchronised, log, stopping)
+  const others = meshAddresses.length + members.addresses().length + config.bootstrap.length
+  const alone = others === 0 && !policyStore.isUnheard
+  await readiness.begin(alone ? 'alone' : meshAddresses.length > 0 ? 'joiner' : 'member', synchronised, log, stopping)
   resources.defer(() => declared.stop())
-  // A directory service that does not answer must not hold up the host.
   const first = reload.begin()
+  // A directory service that does not answer must not hold up the host.
   detach(log, 'declared items', first)
   await within(FIRST_ATTEMPTS_MS, [stopping], signal => raceAbort(first, signal)).catch(() => {})
-  const { machine, trustDomain, credentials } = membership
-  log.info('agent ready', { machine, trustDomain, peer: credentials.node.peer, addresses: mesh.addresses() })
+  const { machine, trustDomain } = membership
+  log.info('agent ready', { machine, trustDomain, peer: mesh.peer, addresses: mesh.addresses() })
 }

@@ -62,7 +62,6 @@ export class Workloads {
   readonly #requests = new Map<string, Pick<Inherited, 'input' | 'sharesNetwork'>>()
   /** What there is belongs to the next process. */
   #isLeft = false
-
   constructor(deps: WorkloadsDeps) {
     this.#deps = deps
   }
@@ -227,8 +226,8 @@ export class Workloads {
 
   /** Ends the registrations that are revoked or not granted any more. Resolves when all have been looked at. */
   async review(): Promise<void> {
-    const { signal } = this.#stopping
-    await reviewAll(this.#table.all(), { ...this.#deps, end: (id, reason) => this.end(id, reason), signal })
+    const end = (id: string, reason: EndReason): void => this.end(id, reason)
+    await reviewAll(this.#table.all(), { ...this.#deps, end, signal: this.#stopping.signal })
   }
 
   /** The registrations that `review` would end if these were the entries. */
@@ -238,7 +237,7 @@ export class Workloads {
 
   /** The registrations of the caller's user, oldest first. */
   ofUser(caller: Registrant): Workload[] {
-    return this.#table.all().filter(workload => sameUser(workload, caller))
+    return this.all().filter(workload => sameUser(workload, caller))
   }
 
   /** The registration behind a token. Throws TIMEOUT or INVALID_SOURCE; the latter ends what it finds dead. */
@@ -296,7 +295,6 @@ export class Workloads {
   }
 
   #expire(): void {
-    const expired = this.#table.expired(this.#deps.clock.monotonicMs())
-    for (const { registrationId } of expired) this.end(registrationId, 'expired')
+    for (const one of this.#table.expired(this.#deps.clock.monotonicMs())) this.end(one.registrationId, 'expired')
   }
 }
