@@ -13,7 +13,7 @@ import { PLATFORMS } from './platforms.ts'
 
 const root = resolve(import.meta.dirname, '..', '..')
 /** Share of the code of a module, in characters, that has to be executed. */
-const ENOUGH = 0.5
+const ENOUGH = 0.65
 
 interface Executed {
   readonly url: string
