@@ -12,10 +12,17 @@ export interface ChainEnd {
 export const EMPTY_CHAIN: ChainEnd = Object.freeze({ seq: 0, sha256: '0'.repeat(64) })
 
 /** A record that is not a line yet. */
-export interface PendingRecord<N extends RecordName = RecordName> {
-  readonly name: N
+export interface PendingRecord {
+  readonly name: RecordName
   readonly atMs: number
-  readonly fields: RecordFields[N]
+  /** Its fields as JSON. */
+  readonly fields: string
+}
+
+/** A record with its fields as they are now. */
+export function recordOf(name: RecordName, atMs: number, fields: RecordFields[RecordName]): PendingRecord {
+  // The text at once, and not the objects: those would outlive two collections while they wait, and be copied by each.
+  return { name, atMs, fields: fieldsText(fields) }
 }
 
 /** A line as it is read. Its place in the chain is not verified. */
@@ -49,8 +56,8 @@ export function lineOf(
   sign?: (bytes: Uint8Array) => Uint8Array
 ): { readonly text: string; readonly end: ChainEnd } {
   const seq = end.seq + 1
-  const at = new Date(atMs).toISOString()
-  const content = `{"seq":${seq},"at":"${at}","event":"${name}","fields":${fieldsText(fields)},"prev":"${end.sha256}"`
+  const at = timeText(atMs)
+  const content = `{"seq":${seq},"at":"${at}","event":"${name}","fields":${fields},"prev":"${end.sha256}"`
   const signature =
     sign === undefined ? '' : `,"signature":"${Buffer.from(sign(Buffer.from(content))).toString('hex')}"`
   const text = `${content}${signature}}`
@@ -83,6 +90,16 @@ function parsedOf(text: string): Readonly<Record<string, unknown>> | undefined {
   } catch {
     return undefined
   }
+}
+
+// Many records are of the same millisecond, and writing a time takes as long as hashing a line.
+let [lastMs, lastText] = [Number.NaN, '']
+
+function timeText(atMs: number): string {
+  if (atMs === lastMs) return lastText
+  lastMs = atMs
+  lastText = new Date(atMs).toISOString()
+  return lastText
 }
 
 function fieldsText(fields: object): string {

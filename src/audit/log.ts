@@ -9,7 +9,7 @@ import {
   type EventSource
 } from '../events/index.ts'
 import { AuditFile } from './file.ts'
-import { type ChainEnd, lineOf, type PendingRecord } from './line.ts'
+import { type ChainEnd, lineOf, type PendingRecord, recordOf } from './line.ts'
 import { Losses } from './losses.ts'
 import type { AuditLogOptions } from './options.ts'
 import { AuditSearches } from './searches.ts'
@@ -118,7 +118,7 @@ export class AuditLog {
       this.#losses.add(this.#isFailing ? 'disk' : 'queue', atMs)
       metrics.hit('audit_waiting', { path: this.#options.path })
     } else {
-      this.#queue.push({ name, atMs, fields })
+      this.#queue.push(recordOf(name, atMs, fields))
     }
     this.#flushAfter(FLUSH_MS)
   }
@@ -156,7 +156,8 @@ export class AuditLog {
 
   #ownRecord<N extends AuditRecordName>(name: N, fields: Omit<AuditRecordFields[N], 'peer'>): PendingRecord {
     const { clock, host } = this.#options
-    return { name, atMs: clock.wallMs(), fields: { peer: host.peer, ...fields } as AuditRecordFields[N] }
+    const all = { peer: host.peer, ...fields } as AuditRecordFields[N]
+    return recordOf(name, clock.wallMs(), all)
   }
 
   #flushAfter(ms: number): void {
