@@ -175,7 +175,6 @@ test('every command whose argument or option is an address, a machine or a path 
     'key=value',
     'uid',
     'address=port',
-    'group',
     'mode',
     'seq:hash',
     'port'

@@ -66,6 +66,8 @@ const LISTS: Readonly<Record<string, Tried>> = {
   'authority list': { args: [], peer: 'none' },
   'authority trusts': { args: [], peer: 'none' },
   'root status': { args: [], peer: 'none' },
+  'who-can-reach': { args: [DESTINATION], peer: 'none' },
+  'what-can': { args: [SOURCE, 'reach'], peer: 'none' },
   // Who approves a host compares it.
   admit: { args: ['--list'], peer: 'always' }
 }
@@ -104,6 +106,12 @@ const served = {
       trusts: [{ id: TOKEN.id, kind: 'oidc', subject: `https://issuer.example.org/${'a'.repeat(60)}`, terms: {} }]
     }),
     getRoot: async () => ({ status: { version: 1n, roots: [{ sha256: TOKEN.id, notAfterMs: AT }] } }),
+    listReach: async () => ({
+      pairs: [{ source: SOURCE, destination: DESTINATION, protocol: 1, by: REASON }],
+      statements: [
+        { effect: 'allow', id: 'r7', source: SOURCE, destination: DESTINATION, protocols: [1], reason: REASON }
+      ]
+    }),
     listWaiting: async () => ({ hosts: [WAITING] })
   }
 }

@@ -1,6 +1,7 @@
 import { Argument, type Command } from 'commander'
 import type { adminPb } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
+import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { fields, protocolName, table } from '../output/index.ts'
 
 const AFTER = `
@@ -9,42 +10,56 @@ another admin, or a denial, may still refuse some of them. warren explain has ev
 const ALL = '*.*.*.*'
 
 export function addWhoCanReach(program: Command): void {
-  program
+  const reach = program
     .command('who-can-reach')
     .description('list who may connect to a workload')
     .argument('<destination>', 'address or pattern')
     .addHelpText('after', AFTER)
-    .action(async (destination: string, _options: object, command: Command) => {
-      await showReach(command, ALL, destination, `nothing that is registered may connect to ${destination}`)
-    })
+  asList(reach).action(async (destination: string, options: ListOptions, command: Command) => {
+    const none = `nothing that is registered may connect to ${destination}`
+    await showList(contextOf(command), reachList(ALL, destination, none), options)
+  })
 }
 
 export function addWhatCan(program: Command): void {
-  program
+  const reach = program
     .command('what-can')
     .description('list what a workload may connect to: warren what-can SOURCE reach')
     .argument('<source>', 'address or pattern')
     .addArgument(new Argument('[reach]', 'the word reach').choices(['reach']))
     .addHelpText('after', AFTER)
-    .action(async (source: string, _reach: string | undefined, _options: object, command: Command) => {
-      await showReach(command, source, ALL, `${source} may connect to nothing that is registered`)
-    })
+  asList(reach).action(async (source: string, _reach: string | undefined, options: ListOptions, command: Command) => {
+    const none = `${source} may connect to nothing that is registered`
+    await showList(contextOf(command), reachList(source, ALL, none), options)
+  })
 }
 
-async function showReach(command: Command, source: string, destination: string, none: string): Promise<void> {
-  const { agent, show, say } = contextOf(command)
-  const answer = await agent.admin.listReach({ source, destination })
-  const pairs = answer.pairs.map(pair => ({ ...fields(pair), protocol: protocolName(pair.protocol) }))
-  const statements = answer.statements.map(one => ({ ...fields(one), protocols: one.protocols.map(protocolName) }))
-  const { cutOff } = answer
-  show({ pairs, statements, cutOff }, () =>
-    [
-      ...(pairs.length > 0 ? [pairTable(pairs)] : []),
-      ...(statements.length > 0 ? [statementTable(statements)] : [])
-    ].join('\n\n')
-  )
-  if (pairs.length === 0) say(none)
-  if (cutOff) say('there is more: give a narrower address')
+interface Reach {
+  readonly pairs: readonly Pair[]
+  readonly statements: readonly Statement[]
+  readonly cutOff: boolean
+}
+
+function reachList(source: string, destination: string, none: string): List<Reach> {
+  return {
+    load: async (agent, options) => {
+      const { pairs, statements, cutOff } = await agent.admin.listReach({ source, destination }, options)
+      return {
+        pairs: pairs.map(pair => ({ ...fields(pair), protocol: protocolName(pair.protocol) })),
+        statements: statements.map(one => ({ ...fields(one), protocols: one.protocols.map(protocolName) })),
+        cutOff
+      }
+    },
+    text: ({ pairs, statements }) =>
+      [
+        ...(pairs.length > 0 ? [pairTable(pairs)] : []),
+        ...(statements.length > 0 ? [statementTable(statements)] : [])
+      ].join('\n\n'),
+    notes: ({ pairs, cutOff }) => [
+      ...(pairs.length === 0 ? [none] : []),
+      ...(cutOff ? ['there is more: give a narrower address'] : [])
+    ]
+  }
 }
 
 type Pair = Omit<adminPb.ReachedPair, '$typeName' | '$unknown' | 'protocol'> & { readonly protocol: string }
