@@ -4,7 +4,7 @@ import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
-import { type Scope, scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { type Scope, scopeOf, startPair, TestAgent } from '../harness/index.ts'
 import { adminsOn, makeAdmin } from './support/admins.ts'
 
 const SITE = 'dev.web.site.default'
@@ -119,8 +119,14 @@ test('each admin waits for the receipts of its own changes, owners and observers
   assert.equal(own.complete, true)
   assert.ok(own.version > 2)
 
-  await a.cli('admin', 'remove', 'bob', '--reason', 'left')
-  await waitFor(async () => (await adminsOn(b)).some(({ removedBy }) => removedBy === 'founder'), 'bob to learn of it')
+  // When these return, every host knows it.
+  const key = (await c.cli('admin', 'key')).trim()
+  const promoted = await a.attempt(['admin', 'add', 'carol', '--role', 'owner', '--key', key, '--wait', '--json'])
+  assert.deepEqual([promoted.code, (JSON.parse(promoted.stdout) as Answer).complete], [0, true], promoted.stderr)
+  assert.match(await c.cli('admin', 'list'), /^carol \(this host\) +owner/m)
+  const removed = JSON.parse(await a.cli('admin', 'remove', 'bob', '--reason', 'left', '--wait', '--json')) as Answer
+  assert.deepEqual([removed.complete, removed.receipts.length], [true, 3])
+  assert.ok((await adminsOn(b)).some(({ removedBy }) => removedBy === 'founder'))
   for (const args of [
     ['policy', 'receipts'],
     ['flows', '--mesh']

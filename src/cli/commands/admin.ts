@@ -5,9 +5,15 @@ import { contextOf } from '../context.ts'
 import { openKey } from '../keys/index.ts'
 import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
+import { addReceiptsWait, receiptsWait, sayReceipts, type WaitOptions } from '../options/receipts.ts'
 import { type AdminView, adminTable, adminView, printable } from '../output/index.ts'
 
-interface AddOptions {
+interface RemoveOptions extends WaitOptions {
+  readonly discard?: true
+  readonly reason?: string
+}
+
+interface AddOptions extends WaitOptions {
   readonly role: string
   readonly scope?: string[]
   readonly key: string
@@ -86,7 +92,7 @@ export function addAdmin(program: Command): void {
           : `it is the key of ${name}`
       )
     })
-  admin
+  const add = admin
     .command('add')
     .description('give the holder of a key the right to change the policy, or change the role of an admin')
     .argument('<name>', 'name of the admin: lower-case letters, digits and "-"')
@@ -102,16 +108,20 @@ export function addAdmin(program: Command): void {
     )
     .option('--reason <text>', 'reason that `warren admin list --json` prints')
     .option('--accept-older-members', "also while members run programs that enforce the founder's statements only")
-    .action(async (name: string, options: AddOptions, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { role, scope = [], reason = '', acceptOlderMembers = false } = options
-      const request = { name, role, scopes: scope, key: keyIn(options.key), reason, acceptOlderMembers }
-      const { admin: added, version } = await agent.admin.addAdmin(request)
-      show({ admin: added === undefined ? undefined : adminView(added), version }, () => name)
-      const within = scope.length === 0 ? '' : ` of ${scope.join(', ')}`
-      say(`${name} is ${role}${within}, as of policy version ${version}`)
-    })
-  admin
+  addReceiptsWait(add).action(async (name: string, options: AddOptions, command: Command) => {
+    const context = contextOf(command)
+    const { agent, show, say } = context
+    const { role, scope = [], reason = '', acceptOlderMembers = false } = options
+    const request = { name, role, scopes: scope, key: keyIn(options.key), reason, acceptOlderMembers }
+    const wait = receiptsWait(context, options)
+    const { admin: added, version } = await agent.admin.addAdmin(request)
+    const awaited = await wait(version)
+    show({ admin: added === undefined ? undefined : adminView(added), version, ...awaited }, () => name)
+    const within = scope.length === 0 ? '' : ` of ${scope.join(', ')}`
+    say(`${name} is ${role}${within}, as of policy version ${version}`)
+    sayReceipts(context, version, awaited)
+  })
+  const remove = admin
     .command('remove')
     .description('end the rights of an admin for good; what it has stated up to now stays')
     .argument('<admin>', 'its name, as `warren admin list` shows it')
@@ -121,18 +131,22 @@ export function addAdmin(program: Command): void {
       'after',
       '\nWhat the admin signs later has no effect on any host, whatever date it bears. Single statements are removed with\n`warren policy remove NAME/ID`. A key that was removed is never added again: the host makes another one.'
     )
-    .action(async (name: string, options: { discard?: true; reason?: string }, command: Command) => {
-      const { agent, show, say } = contextOf(command)
-      const { discard = false, reason = '' } = options
-      const { admin: removed, version } = await agent.admin.removeAdmin({ name, discard, reason })
-      const view = removed === undefined ? undefined : adminView(removed)
-      show({ admin: view, version }, () => name)
-      const counts =
-        view === undefined || view.version === 0n
-          ? 'none of its statements counts'
-          : `version ${view.version} of its statements counts`
-      say(`${name} is removed, as of policy version ${version}: ${counts}`)
-    })
+  addReceiptsWait(remove).action(async (name: string, options: RemoveOptions, command: Command) => {
+    const context = contextOf(command)
+    const { agent, show, say } = context
+    const { discard = false, reason = '' } = options
+    const wait = receiptsWait(context, options)
+    const { admin: removed, version } = await agent.admin.removeAdmin({ name, discard, reason })
+    const awaited = await wait(version)
+    const view = removed === undefined ? undefined : adminView(removed)
+    show({ admin: view, version, ...awaited }, () => name)
+    const counts =
+      view === undefined || view.version === 0n
+        ? 'none of its statements counts'
+        : `version ${view.version} of its statements counts`
+    say(`${name} is removed, as of policy version ${version}: ${counts}`)
+    sayReceipts(context, version, awaited)
+  })
 }
 
 function keyIn(text: string): string {
