@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { type ExecFileException, execFile } from 'node:child_process'
 import { closeSync, constants, lstatSync, openSync, readFileSync, readSync, realpathSync, statSync } from 'node:fs'
 import { dirname, isAbsolute } from 'node:path'
 import { isSea } from 'node:sea'
@@ -83,7 +83,11 @@ export function hasMoreRights(): boolean {
 export async function checkProgram({ file, argv }: Program, env: NodeJS.ProcessEnv): Promise<string> {
   const [, ...args] = argv
   requireProgram(file)
-  const { promise, resolve } = Promise.withResolvers<{ failure: Error | null; stdout: string; stderr: string }>()
+  const { promise, resolve } = Promise.withResolvers<{
+    failure: ExecFileException | null
+    stdout: string
+    stderr: string
+  }>()
   const options = { env, timeout: CHECK_MS, maxBuffer: MAX_OUTPUT_BYTES, killSignal: 'SIGKILL' } as const
   const child = execFile(file, [...args, '--check', '--json'], options, (failure, stdout, stderr) =>
     resolve({ failure, stdout, stderr })
@@ -92,11 +96,18 @@ export async function checkProgram({ file, argv }: Program, env: NodeJS.ProcessE
   const { failure, stdout, stderr } = await promise
   const version = failure === null ? versionIn(stdout) : undefined
   if (version !== undefined) return version
-  const said = stderr.trim() === '' ? (failure?.message ?? 'it does not answer as warren') : stderr.trim()
+  const said = stderr.trim() === '' ? silentEnd(failure) : stderr.trim()
   const reason = said.replaceAll(/\s+/g, ' ').slice(0, MAX_REASON)
   throw new WarrenError(ErrorCode.Unsupported, `${file} cannot take over: ${reason}`, {
     hint: 'Nothing has changed: the agent runs as before. A program without `warren up --check` is started by a restart.'
   })
+}
+
+// The message of Node has the whole command line, and hides that nothing was said.
+function silentEnd(failure: ExecFileException | null): string {
+  if (failure === null) return 'it does not answer as warren'
+  if (failure.killed === true) return `it did not answer within ${CHECK_MS / 1_000} s, or said too much`
+  return typeof failure.code === 'number' ? `it ended with code ${failure.code} and said nothing` : failure.message
 }
 
 function versionIn(stdout: string): string | undefined {

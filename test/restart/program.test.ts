@@ -46,6 +46,11 @@ test('a program that does not check itself is refused, with what it says', async
   const check = () => checkProgram(otherProgram(file), process.env)
   write('#!/bin/sh\necho "error: unknown option --check" >&2\nexit 2\n')
   await assert.rejects(check(), { code: 'UNSUPPORTED', message: /cannot take over: error: unknown option --check/ })
+  write('#!/bin/sh\nexit 3\n')
+  await assert.rejects(check(), {
+    code: 'UNSUPPORTED',
+    message: /cannot take over: it ended with code 3 and said nothing$/
+  })
   write('#!/bin/sh\necho hello\n')
   await assert.rejects(check(), { code: 'UNSUPPORTED', message: /does not answer as warren/ })
   write('no program at all')
