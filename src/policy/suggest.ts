@@ -140,17 +140,32 @@ function whyNoRule({ source, destination, protocol }: Attempt, policy: SuggestPo
 /** Those that would break an invariant, with its clause. */
 function brokenBy(counts: readonly Count[], { rules, invariants }: SuggestPolicy, nowMs: number): Map<Count, string> {
   const denying = rules.filter(({ effect }) => effect === 'deny')
+  // Within a scope an invariant is broken by the whitelists that may be, and no allow rule changes that.
+  const isHeld = new Map(invariants.map(one => [one, breaches(denying, [one], nowMs).length === 0]))
   const broken = new Map<Count, string>()
   for (const count of counts) {
-    const about = invariants.filter(
-      ({ source, destination }) => meets(source, count.source) && meets(destination, count.destination)
-    )
-    // Without a rule that allows, an invariant is broken by the whitelists that may be: no rule changes that.
-    const held = about.filter(invariant => breaches(denying, [invariant], nowMs).length === 0)
-    const [breach] = held.length === 0 ? [] : breaches([...denying, ruleOf(count, nowMs)], held, nowMs)
-    if (breach !== undefined) broken.set(count, breachText(breach))
+    if (count.source[0] === count.destination[0]) continue
+    const isAbout = (one: Pick<Rule, 'source' | 'destination'>): boolean =>
+      meets(one.source, count.source) && meets(one.destination, count.destination)
+    // Of all rules and of the invariant only what is about this pair: else each pair would cost as much as the policy is large.
+    const decisive = [...denying.filter(isAbout), ruleOf(count, nowMs)]
+    for (const invariant of invariants.filter(one => isHeld.get(one) === true && isAbout(one))) {
+      const [breach] = breaches(decisive, [narrowed(invariant, count)], nowMs)
+      if (breach !== undefined) broken.set(count, breachText({ ...breach, invariant }))
+    }
   }
   return broken
+}
+
+/** What an invariant says of a pair that it is about. */
+function narrowed(invariant: Invariant, { source, destination }: Count): Invariant {
+  const within = (pattern: Pattern, names: readonly string[]): Pattern =>
+    parsePattern([...names, ...pattern.text.split('.').slice(names.length)].join('.'))
+  return {
+    ...invariant,
+    source: within(invariant.source, source),
+    destination: within(invariant.destination, destination)
+  }
 }
 
 function meets({ matchers }: Pattern, names: readonly string[]): boolean {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { Protocol } from '../../src/core/index.ts'
 import { type Address, matches, parseAddress, parsePattern } from '../../src/identity/index.ts'
-import { type Attempt, evaluate, type Rule, type Suggested, suggestRules } from '../../src/policy/index.ts'
+import { type Attempt, breaches, evaluate, type Rule, type Suggested, suggestRules } from '../../src/policy/index.ts'
 import { MAX_PAIRS } from '../../src/policy/suggest.ts'
 
 const NOW = 1_800_000_000_000
@@ -162,6 +162,38 @@ describe('suggested rules', () => {
         ['dev.ops.x.y', 'never dev']
       ]
     )
+  })
+
+  it('break no invariant, and are kept back for no other reason', () => {
+    const end = fc.tuple(name, name).map(parts => `${parts.join('.')}.*.*`)
+    const pairs = fc.array(fc.tuple(end, end), { maxLength: 4 })
+    fc.assert(
+      fc.property(fc.array(attempt, { maxLength: 20 }), pairs, pairs, (attempts, denied, never) => {
+        const rules = denied.map(([source, destination], at) => rule(`d${at}`, 'deny', source, destination))
+        const invariants = never.map(([source, destination], at) => ({
+          ...{ id: `i${at}`, source: parsePattern(source), destination: parsePattern(destination) },
+          ...{ protocols: [], reason: '', createdAtMs: NOW }
+        }))
+        const found = suggestRules(attempts, { ...EMPTY, rules, invariants }, { nowMs: NOW })
+        const before = breaches(rules, invariants, NOW).map(({ invariant }) => invariant.id)
+        const after = breaches([...rules, ...rulesOf(found)], invariants, NOW).map(({ invariant }) => invariant.id)
+        assert.deepEqual(after, before)
+        for (const { source, destination, protocol, why } of found.unanswered) {
+          if (why.includes('rule d')) continue
+          const alone = { ...rule('alone', 'allow', source, destination), protocols: [protocol] }
+          assert.ok(breaches([...rules, alone], invariants, NOW).length > before.length, why)
+        }
+      })
+    )
+  })
+
+  it('are kept back for an invariant, each of a thousand pairs beside a thousand denials', () => {
+    const many = Array.from({ length: 1_000 }, (_, at) => rule(`d${at}`, 'deny', `dev.g${at}.*.*`, 'prod.*.*.*'))
+    const never = { ...{ id: 'i1', source: parsePattern('dev.*.*.*'), destination: parsePattern('prod.*.*.*') } }
+    const invariants = [{ ...never, protocols: [], reason: '', createdAtMs: NOW }]
+    const attempts = Array.from({ length: 1_000 }, (_, at) => tried(`dev.x.n${at}.y.a`, `prod.w.n${at}.d.b`))
+    const found = suggestRules(attempts, { ...EMPTY, rules: many, invariants }, { nowMs: NOW })
+    assert.deepEqual([found.suggestions.length, found.unanswered.length], [0, 1_000])
   })
 
   it('are bounded, whoever is refused: further pairs are counted', () => {
