@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { ErrorCode, WarrenError } from '../core/index.ts'
+import { ErrorCode, stopReading, WarrenError } from '../core/index.ts'
 import { truncated, type Witness } from './witness.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -8,6 +8,9 @@ const NOTHING = Buffer.alloc(0)
  * milliseconds.
  */
 const PROBE_MS = 250
+
+/** The questions to the agent that the end of a connection raises. */
+type Witnesses = Pick<Witness, 'explain' | 'verdict' | 'reset'>
 
 /**
  * Makes the abrupt end of a unix connection an error of `socket` instead of a clean end.
@@ -22,7 +25,7 @@ const PROBE_MS = 250
  * The agent knows the rest: `witness` is asked for the reason of each cut and, with `isStrict`, for the verdict on an
  * end that is not detectable; and a strict socket that is destroyed after the other side's end is reset there.
  */
-export function surfaceTruncation<S extends Socket>(socket: S, witness: Witness, isStrict = false): S {
+export function surfaceTruncation<S extends Socket>(socket: S, witness: Witnesses, isStrict = false): S {
   const push = socket.push.bind(socket)
   // Own property of this one socket: `end` itself comes too late, since a reader may already have accepted it as clean.
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
@@ -48,14 +51,17 @@ export function surfaceTruncation<S extends Socket>(socket: S, witness: Witness,
 }
 
 /** Holds the error of a cut back until the agent has told its reason. */
-function explainCuts(socket: Socket, witness: Witness, isStrict: boolean): void {
+function explainCuts(socket: Socket, witness: Witnesses, isStrict: boolean): void {
   const destroy = socket._destroy.bind(socket)
   socket._destroy = (err, callback) => {
     const then = (known: Error | null): void => destroy(known, callback)
-    if (err !== null && isCut(err)) void witness.explain(err).then(then)
+    const isExplained = err !== null && isCut(err)
     // The agent has ended its direction, so that it cannot tell a close from an end.
-    else if (isStrict && socket.readableEnded && !socket.writableFinished) void witness.reset().then(() => then(err))
-    else then(err)
+    const isReset = isStrict && socket.readableEnded && !socket.writableFinished
+    if (!isExplained && !isReset) return then(err)
+    // Bytes that the agent wrote before its cut may still be in the kernel; read now, they would end this process.
+    stopReading(socket)
+    void (isExplained ? witness.explain(err).then(then) : witness.reset().then(() => then(err)))
   }
 }
 

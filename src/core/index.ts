@@ -75,7 +75,7 @@ export {
   withoutMapping
 } from './net.ts'
 export { isWithin, parseNetworks } from './networks.ts'
-export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle } from './node-internals.ts'
+export { checkNodeInternals, datagramDescriptorOf, descriptorOf, keepLittle, stopReading } from './node-internals.ts'
 export { requireNode } from './node-version.ts'
 export { definedOnly } from './options.ts'
 export { type Left, type ProcessHandover, takeListener } from './process-handover.ts'

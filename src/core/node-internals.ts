@@ -5,6 +5,7 @@
  * |---|---|---|
  * | `_handle.fd` of a `net.Socket` and of a `net.Server` | nodejs/node#4763, nodejs/node#8974: none is offered | the agent does not start: it could not identify local callers; and `forward` carries the bytes of its clients |
  * | symbol `state symbol` of a `dgram.Socket`, and `handle.fd` in it | nodejs/node-v0.x-archive#8057: none is offered | UDP with one system call for each datagram, and with the receive buffer that the system allows |
+ * | `_handle.readStop()` of a `net.Socket` | a destroyed socket whose `_destroy` is held back cannot stop to read | a client ends with a RangeError of Node if bytes arrive behind a cut |
  * | `_readableState.highWaterMark` of a `stream.Readable` | `readableHighWaterMark` is read-only | a stalled stream of a session keeps 64 KiB, also where memory is scarce |
  *
  * Tested with Node 26.10.0. `checkNodeInternals` tests both at the start of an agent.
@@ -33,6 +34,16 @@ export function datagramDescriptorOf(socket: DatagramSocket): () => number | und
     const fd = fdIn(isObject(state) ? Reflect.get(state, 'handle') : undefined)
     return fd !== undefined && fd >= 0 ? fd : undefined
   }
+}
+
+/**
+ * Makes a socket receive no more, if Node allows it. For a socket that is destroyed but not closed yet: Node takes the number of
+ * bytes that arrive there for the number of an error, and throws.
+ */
+export function stopReading(socket: Socket): void {
+  const handle: unknown = Reflect.get(socket, '_handle')
+  const stop: unknown = isObject(handle) ? Reflect.get(handle, 'readStop') : undefined
+  if (typeof stop === 'function') Reflect.apply(stop, handle, [])
 }
 
 /** Makes a stream that nobody reads keep no more than it has, if Node allows it. */

@@ -92,6 +92,7 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   await refusals.getByRole('row', { name: /dev\.blog\.page\.default\.a .* UNAUTHORIZED no rule/ }).waitFor()
   await picture(page, 'refused')
   await page.getByRole('link', { name: /^Allow this/ }).click()
+  await page.getByRole('button', { name: 'Dry run' }).waitFor()
   await page.getByLabel('Reason').fill('the blog reads it')
   await page.getByRole('button', { name: 'Dry run' }).click()
   await page
@@ -109,6 +110,8 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   assert.equal(String((await once(second, 'data'))[0]), 'hello')
 
   await page.getByRole('link', { name: 'Explain', exact: true }).click()
+  // The page of before has fields of the same names until the next frame.
+  await page.getByRole('heading', { level: 1, name: 'Explain' }).waitFor()
   await page.getByLabel('Source').fill('dev.blog.page.default')
   await page.getByLabel('Destination').fill('dev.web.site.default')
   await page.getByRole('button', { name: 'Explain' }).click()
