@@ -17,6 +17,11 @@ export class Lag {
     return this.#ms
   }
 
+  /** There is a longer pause before the next tick. */
+  rest(): void {
+    this.#lastMs = undefined
+  }
+
   tick(nowMs: number): void {
     const late = this.#lastMs === undefined ? 0 : Math.max(0, nowMs - this.#lastMs - this.#intervalMs)
     this.#lastMs = nowMs

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { type Clock, DIAL_STAGGER_MS, detach, type Logger, loop, raceAbort, within } from '../../core/index.ts'
+import { type Clock, DIAL_STAGGER_MS, detach, type Logger, raceAbort, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import {
   ADDRESS_DIAL_TIMEOUT_MS,
@@ -18,6 +18,7 @@ import { backoffMs } from './backoff.ts'
 import type { Reached } from './dial.ts'
 import { Lag } from './lag.ts'
 import { neighboursOf, type RingMember } from './rings.ts'
+import { Rounds } from './rounds.ts'
 
 export interface RedialerDeps {
   readonly self: PeerKey
@@ -54,28 +55,22 @@ export class Redialer {
   readonly #salt = randomInt(2 ** 32)
   /** The hosts to keep connections to; undefined: all. */
   #neighbourSet: ReadonlySet<PeerKey> | undefined
-  /** No dial is due before this time, unless something happens. */
-  #restUntilMs = 0
+  readonly #rounds: Rounds
 
   constructor(deps: RedialerDeps) {
     this.#deps = deps
     this.#store = new AddressStore(deps.self)
+    const { log, signal } = deps
+    this.#rounds = new Rounds({ round: () => this.#round(), tickMs: REDIAL_TICK_MS, log, signal })
   }
 
   start(): void {
-    const { log, signal } = this.#deps
-    const options = { intervalMs: () => REDIAL_TICK_MS, immediate: true, signal }
-    detach(
-      log,
-      'redial',
-      loop(log, 'redial', options, () => this.#round()),
-      signal
-    )
+    this.#rounds.start()
   }
 
   /** Adds possible addresses of hosts, the best first for each. Text that is not a mesh address is logged and left out. */
   hint(multiaddrs: readonly string[], source: AddressSource): void {
-    this.#restUntilMs = 0
+    this.#rounds.wake()
     // The latest address is tried first; when there are too many, the earliest are dropped.
     for (const text of multiaddrs.toReversed()) {
       try {
@@ -92,18 +87,18 @@ export class Redialer {
 
   /** Tries again soon all hosts that could not be reached: this host has another network now. */
   hurry(): void {
-    this.#restUntilMs = 0
+    this.#rounds.wake()
     this.#store.hurry(this.#deps.clock.monotonicMs())
   }
 
   onConnect(peer: PeerKey): void {
-    this.#restUntilMs = 0
+    this.#rounds.wake()
     const target = this.#store.find(peer)
     if (target !== undefined) this.#store.succeeded(target, undefined, this.#deps.clock.monotonicMs())
   }
 
   onDisconnect(peer: PeerKey): void {
-    this.#restUntilMs = 0
+    this.#rounds.wake()
     const target = this.#store.find(peer)
     if (target === undefined) return
     const headStart = headStartMs(this.#deps.self, peer)
@@ -120,11 +115,11 @@ export class Redialer {
     return target === undefined ? false : await raceAbort(this.#attempt(target), signal)
   }
 
-  #round(): void {
+  /** Returns how long no dial is due, in milliseconds. */
+  #round(): number {
     const { connected, isConnected, clock, log, signal } = this.#deps
     const now = clock.monotonicMs()
     this.#lag.tick(now)
-    if (now < this.#restUntilMs) return
     // On a machine that lacks processor time, more handshakes at once only make all of them too late.
     const parallel = this.#lag.ms > LAGGING_MS ? MAX_PARALLEL_DIALS / 4 : MAX_PARALLEL_DIALS
     const targets = this.#store.targets()
@@ -137,12 +132,15 @@ export class Redialer {
       return target.notBeforeMs <= now && !this.#attempts.has(target.key)
     })
     for (const target of due) {
-      if (this.#attempts.size >= parallel) return
+      if (this.#attempts.size >= parallel) return 0
       detach(log, 'dial', this.#attempt(target), signal)
     }
-    if (this.#attempts.size > 0) return
+    if (this.#attempts.size > 0) return 0
     const later = wanted.map(({ notBeforeMs }) => notBeforeMs).filter(notBeforeMs => notBeforeMs > now)
-    this.#restUntilMs = Math.min(now + REDIAL_REST_MS, ...later)
+    const restMs = Math.min(REDIAL_REST_MS, ...later.map(notBeforeMs => notBeforeMs - now))
+    // A rest says nothing about how late this process runs.
+    if (restMs > REDIAL_TICK_MS) this.#lag.rest()
+    return restMs
   }
 
   /** Whether a connection to this host is kept without a use. */
@@ -174,7 +172,7 @@ export class Redialer {
     if (running !== undefined) return running
     const attempt = this.#dialAll(target).finally(() => {
       this.#attempts.delete(target.key)
-      this.#restUntilMs = 0
+      this.#rounds.wake()
     })
     this.#attempts.set(target.key, attempt)
     return attempt
