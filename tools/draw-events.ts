@@ -1,7 +1,7 @@
 // Writes the table of docs/events.md that says who gets which field from other hosts. With --check it fails if the table is not current.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { AUDITED_EVENTS, FIELD_READERS, type MeshReader, meshReaderOf } from '../src/events/index.ts'
+import { EVENTS, type EventName, FIELD_READERS, type MeshReader, meshReaderOf } from '../src/events/index.ts'
 
 const [BEGIN, END] = ['<!-- fields for other hosts: begin -->', '<!-- fields for other hosts: end -->']
 const COLUMNS: ReadonlyArray<readonly [MeshReader, string]> = [
@@ -9,6 +9,11 @@ const COLUMNS: ReadonlyArray<readonly [MeshReader, string]> = [
   ['owner', 'for owners'],
   ['host', 'for nobody']
 ]
+
+/** What other hosts can ask for: records of the audit log, and what is remembered. */
+const ASKED = (Object.keys(EVENTS) as EventName[]).filter(
+  name => EVENTS[name].isAudited || EVENTS[name].retention === 'day'
+)
 
 const path = join(resolve(import.meta.dirname, '..'), 'docs', 'events.md')
 const page = readFileSync(path, 'utf8')
@@ -22,7 +27,7 @@ else if (text !== page) {
 } else process.stdout.write('the table of fields for other hosts is current\n')
 
 function table(): string {
-  const rows = AUDITED_EVENTS.map(name => {
+  const rows = ASKED.map(name => {
     const fields = Object.entries<MeshReader>(FIELD_READERS[name])
     const cells = COLUMNS.map(([reader]) => {
       const names = fields.flatMap(([field, who]) => (who === reader ? [`\`${field}\``] : []))

@@ -15,14 +15,8 @@ export const EMPTY_CHAIN: ChainEnd = Object.freeze({ seq: 0, sha256: '0'.repeat(
 export interface PendingRecord {
   readonly name: RecordName
   readonly atMs: number
-  /** Its fields as JSON. */
-  readonly fields: string
-}
-
-/** A record with its fields as they are now. */
-export function recordOf(name: RecordName, atMs: number, fields: RecordFields[RecordName]): PendingRecord {
-  // The text at once, and not the objects: those would outlive two collections while they wait, and be copied by each.
-  return { name, atMs, fields: fieldsText(fields) }
+  /** Nobody changes them after the event. */
+  readonly fields: RecordFields[RecordName]
 }
 
 /** A line as it is read. Its place in the chain is not verified. */
@@ -49,19 +43,15 @@ const SIGNED = /^(\{.*"prev":"[0-9a-f]{64}"),"signature":"([0-9a-f]{128})"\}$/s
 const HASH = /^[0-9a-f]{64}$/
 const PREV_AND_END = ',"prev":"'.length + 64 + '"}'.length
 
-/** The line of a record, without its line break, and the chain that ends with it. With `sign`, it is signed. */
+/** The line of a record, without its line break, that follows the chain. With `sign`, it is signed. */
 export function lineOf(
   { name, atMs, fields }: PendingRecord,
-  end: ChainEnd,
+  { seq, sha256 }: ChainEnd,
   sign?: (bytes: Uint8Array) => Uint8Array
-): { readonly text: string; readonly end: ChainEnd } {
-  const seq = end.seq + 1
-  const at = timeText(atMs)
-  const content = `{"seq":${seq},"at":"${at}","event":"${name}","fields":${fields},"prev":"${end.sha256}"`
-  const signature =
-    sign === undefined ? '' : `,"signature":"${Buffer.from(sign(Buffer.from(content))).toString('hex')}"`
-  const text = `${content}${signature}}`
-  return { text, end: { seq, sha256: hashOf(text) } }
+): string {
+  const content = `{"seq":${seq + 1},"at":"${timeText(atMs)}","event":"${name}","fields":${fieldsText(fields)},"prev":"${sha256}"`
+  if (sign === undefined) return `${content}}`
+  return `${content},"signature":"${Buffer.from(sign(Buffer.from(content))).toString('hex')}"}`
 }
 
 /** Hex SHA-256 of a line without its line break. */

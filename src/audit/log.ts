@@ -9,7 +9,8 @@ import {
   type EventSource
 } from '../events/index.ts'
 import { AuditFile } from './file.ts'
-import { type ChainEnd, lineOf, type PendingRecord, recordOf } from './line.ts'
+import type { ChainEnd, PendingRecord } from './line.ts'
+import { LineBuffer } from './line-buffer.ts'
 import { Losses } from './losses.ts'
 import type { AuditLogOptions } from './options.ts'
 import { AuditSearches } from './searches.ts'
@@ -24,8 +25,6 @@ export const REFUSALS = Object.freeze({ burst: 1_000, perSecond: 100, maxKeys: 1
 const FILES = 16
 /** Records of this time are written together. */
 const FLUSH_MS = 100
-/** Lines that are made in one turn of the event loop. */
-const BATCH = 256
 /** Time, and number of lines, after which a line is signed at the latest. */
 const CHECKPOINT_MS = 10_000
 const CHECKPOINT_LINES = 10_000
@@ -49,6 +48,7 @@ export class AuditLog {
   readonly #options: AuditLogOptions
   readonly #file: AuditFile
   readonly #queue: PendingRecord[] = []
+  readonly #lines: LineBuffer
   readonly #losses: Losses
   readonly #refusals = new TokenBuckets<string>(REFUSALS)
   /** The file is used by one task at a time. */
@@ -66,6 +66,7 @@ export class AuditLog {
   private constructor(options: AuditLogOptions, file: AuditFile) {
     this.#options = options
     this.#file = file
+    this.#lines = new LineBuffer(options.sign)
     this.searches = new AuditSearches(options)
     this.#losses = new Losses(options.metrics)
     this.#signed = file.end
@@ -118,7 +119,7 @@ export class AuditLog {
       this.#losses.add(this.#isFailing ? 'disk' : 'queue', atMs)
       metrics.hit('audit_waiting', { path: this.#options.path })
     } else {
-      this.#queue.push(recordOf(name, atMs, fields))
+      this.#queue.push({ name, atMs, fields })
     }
     this.#flushAfter(FLUSH_MS)
   }
@@ -157,7 +158,7 @@ export class AuditLog {
   #ownRecord<N extends AuditRecordName>(name: N, fields: Omit<AuditRecordFields[N], 'peer'>): PendingRecord {
     const { clock, host } = this.#options
     const all = { peer: host.peer, ...fields } as AuditRecordFields[N]
-    return recordOf(name, clock.wallMs(), all)
+    return { name, atMs: clock.wallMs(), fields: all }
   }
 
   #flushAfter(ms: number): void {
@@ -195,16 +196,10 @@ export class AuditLog {
     while (this.#queue.length > 0 || this.#losses.isDue) {
       if (this.#file.bytes >= maxFileBytes) await this.#rotate(maxFileBytes)
       // In the order in which it happened: what waits is older than what was lost.
-      if (this.#queue.length > 0) await this.#writeBatch()
+      if (this.#queue.length > 0) this.#queue.splice(0, await this.#write(this.#queue))
       else await this.#writeGaps('due')
       if (this.#file.end.seq - this.#signed.seq >= CHECKPOINT_LINES) await this.#sign()
     }
-  }
-
-  async #writeBatch(): Promise<void> {
-    const batch = this.#queue.slice(0, BATCH)
-    await this.#write(batch)
-    this.#queue.splice(0, batch.length)
   }
 
   async #writeGaps(which: 'due' | 'source'): Promise<void> {
@@ -218,24 +213,16 @@ export class AuditLog {
     }
   }
 
-  async #write(records: readonly PendingRecord[]): Promise<void> {
-    if (records.length === 0) return
-    const { sign, metrics } = this.#options
-    let end = this.#file.end
-    let signed = this.#signed
-    let text = ''
-    for (const record of records) {
-      const isOwn = record.name.startsWith('audit-')
-      const line = lineOf(record, end, isOwn ? sign : undefined)
-      text += `${line.text}\n`
-      end = line.end
-      if (isOwn) signed = end
-    }
-    await this.#file.append(Buffer.from(text), end)
-    this.#signed = signed
+  /** Writes the first records, as many as fit into one batch. Resolves with their number. */
+  async #write(records: readonly PendingRecord[]): Promise<number> {
+    if (records.length === 0) return 0
+    const { bytes, count, end, signed } = this.#lines.fill(records, this.#file.end)
+    await this.#file.append(bytes, end)
+    this.#signed = signed ?? this.#signed
     this.written.fire()
-    metrics.count('warren_audit_records_total', {}, records.length)
+    this.#options.metrics.count('warren_audit_records_total', {}, count)
     if (end.seq > (this.#onDisk?.seq ?? 0)) this.#checkpointLater()
+    return count
   }
 
   /** The new file begins with a signed line, and only then the oldest files are removed. */

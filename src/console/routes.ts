@@ -4,12 +4,12 @@ import { textOf } from './body.ts'
 import {
   certificatesView,
   Drafts,
-  eventsView,
   flowsView,
+  MeshEvents,
+  MeshFlows,
   matrixView,
   meshView,
-  protocolFrom,
-  refusalsView
+  protocolFrom
 } from './data/index.ts'
 
 /** What a page asks, once its session is known. */
@@ -31,15 +31,28 @@ export interface RoutesOptions {
   readonly nowMs: () => number
 }
 
+/** Events are remembered for a day. */
+const MAX_HOURS = 24
+
 /** Everything that pages can ask. A draft changes nothing; only what is applied does. */
 export function routesOf({ agent, allowsChanges, nowMs }: RoutesOptions): Routes {
   const drafts = new Drafts(agent)
+  const [flows, events] = [new MeshFlows(agent, nowMs), new MeshEvents(agent, nowMs)]
+  const machine = async (signal: AbortSignal): Promise<string> =>
+    (await agent.workload.getStatus({}, { signal })).machine
   return new Map<string, Answer>([
     ['GET /api/mesh', ({ signal }) => meshView(agent, allowsChanges, signal)],
-    ['GET /api/flows', ({ signal }) => flowsView(agent, nowMs(), signal)],
-    ['GET /api/refusals', ({ signal }) => refusalsView(agent, nowMs(), signal)],
+    ['GET /api/flows', async ({ signal }) => flowsView(agent, await machine(signal), nowMs(), signal)],
+    ['GET /api/mesh-flows', () => flows.view()],
+    ['GET /api/refusals', async ({ signal }) => events.refusals(await machine(signal), signal)],
     ['GET /api/certificates', ({ signal }) => certificatesView(agent, signal)],
-    ['GET /api/events', ({ query, signal }) => eventsView(agent, Number(query.get('since')) || 0, signal)],
+    [
+      'GET /api/events',
+      async ({ query, signal }) => {
+        const hours = Math.min(MAX_HOURS, Math.max(1, Math.floor(Number(query.get('hours'))) || 1))
+        return await events.events(await machine(signal), hours, query.get('name') ?? '', signal)
+      }
+    ],
     [
       'GET /api/matrix',
       ({ query, signal }) => {

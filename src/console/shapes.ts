@@ -56,8 +56,27 @@ export interface Versioned<T> {
   readonly value?: T
 }
 
+/** Which hosts were asked for what a page shows, and which could not be. */
+export interface AskedView {
+  /** By the clock of the console; zero: nobody was asked. */
+  readonly askedAtMs: number
+  /** Hosts that were asked, as far as they have answered or are not waited for any longer. */
+  readonly hosts: number
+  /** No more answers come. */
+  readonly isOver: boolean
+  readonly missing: ReadonlyArray<{ readonly machine: string; readonly why: string }>
+  /** Hosts that are missing besides those. */
+  readonly moreMissing: number
+  /** Why no other host could be asked; empty if they could. */
+  readonly problem: string
+  /** They are asked again after this time. */
+  readonly everyMs: number
+}
+
 export interface FlowView {
   readonly id: string
+  /** The hosts that carry it. */
+  readonly hosts: readonly string[]
   readonly direction: string
   readonly source: string
   readonly destination: string
@@ -70,11 +89,13 @@ export interface FlowView {
   readonly problem: string
 }
 
-/** The flows that this host carries. */
+/** The flows that this host carries, or all hosts. */
 export interface FlowsView {
   readonly atMs: number
   readonly flows: readonly FlowView[]
   readonly leftOut: number
+  /** Undefined: those of this host. */
+  readonly asked?: AskedView
 }
 
 export interface RuleView {
@@ -119,16 +140,21 @@ export interface RefusalView {
   readonly direction: string
   readonly code: string
   readonly reason: string
+  /** The hosts that have noted it: both ends do. */
+  readonly hosts: readonly string[]
   readonly count: number
   readonly lastAtMs: number
 }
 
 export interface RefusalsView {
-  readonly sinceMs: number
   readonly refusals: readonly RefusalView[]
+  /** Attempts that are not among them: their hosts have more than fit in an answer. */
+  readonly leftOut: number
+  readonly asked: AskedView
 }
 
 export interface EventView {
+  readonly machine: string
   readonly name: string
   readonly atMs: number
   readonly fields: ReadonlyArray<readonly [name: string, text: string]>
@@ -137,6 +163,7 @@ export interface EventView {
 export interface EventsView {
   readonly events: readonly EventView[]
   readonly leftOut: number
+  readonly asked: AskedView
 }
 
 export interface CertificateView {

@@ -2,52 +2,11 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type AuditToSearch, auditFor } from '../../src/api/services/audit-question.ts'
 import { ErrorCode } from '../../src/core/index.ts'
-import { generatePeerKeyPair, peerKeyOf, rawPublicKey } from '../../src/identity/index.ts'
-import {
-  type AdminGrant,
-  type AdminKey,
-  draftBundle,
-  foldSets,
-  type InForce,
-  type Role
-} from '../../src/policy/index.ts'
+import type { AdminKey, InForce } from '../../src/policy/index.ts'
 import { adminPb, create } from '../../src/wire/index.ts'
+import { BOB, EVE, inForce, ROOT, STRANGER } from './asking-support.ts'
 
-const [ROOT, BOB, EVE, STRANGER] = Array.from({ length: 4 }, () => peerKeyOf(rawPublicKey(generatePeerKeyPair()))) as [
-  AdminKey,
-  AdminKey,
-  AdminKey,
-  AdminKey
-]
 const NEVER = new AbortController().signal
-
-const grant = (key: AdminKey, name: string, role: Role): AdminGrant => ({
-  id: name,
-  key,
-  name,
-  role,
-  scopes: role === 'admin' ? ['dev'] : [],
-  reason: '',
-  createdAtMs: 1
-})
-
-/** The founder has added the admin Bob of a scope and the observer Eve, and removed these. */
-function inForce(removed: readonly AdminKey[] = []): InForce {
-  const root = draftBundle(undefined, {
-    trustDomain: 'example.org',
-    nowMs: 1,
-    admins: [grant(BOB, 'bob', 'admin'), grant(EVE, 'eve', 'observer')],
-    adminRemovals: removed.map((key, at) => ({
-      id: `d${at}`,
-      key,
-      sequence: 0n,
-      sha256: '',
-      reason: '',
-      createdAtMs: 2
-    }))
-  })
-  return foldSets({ rootKey: ROOT, root, versions: new Map() })
-}
 
 const LINES = [
   { seq: 1, at: '2026-01-01T00:00:00.000Z', event: 'rule-changed', fields: { change: 'allow', subject: 's', uid: 0 } },

@@ -22,6 +22,19 @@ export function meshOf(count: number, flowCount = count): Handlers {
     version: '0.1.0'
   }))
   let asked = 0
+  const flowsAt = (factor: number) =>
+    members.slice(0, flowCount).map((_, at) => ({
+      id: `f${at}`,
+      direction: 'outbound',
+      source: address(at),
+      destination: address((at * 131 + 3) % services.length),
+      protocol: 1,
+      carrier: CARRIERS[at % CARRIERS.length] ?? '',
+      bytesIn: BigInt(factor * 1_000 * (at + 1)),
+      bytesOut: 0n,
+      openedAtMs: 1_700_000_000_000n,
+      rule: `r${at % 9}`
+    }))
   return {
     workload: {
       getStatus: async () => ({
@@ -37,19 +50,21 @@ export function meshOf(count: number, flowCount = count): Handlers {
       listMembers: async () => ({ members }),
       listFlows: async () => {
         asked += 1
-        const flows = members.slice(0, flowCount).map((_, at) => ({
-          id: `f${at}`,
-          direction: 'outbound',
-          source: address(at),
-          destination: address((at * 131 + 3) % services.length),
-          protocol: 1,
-          carrier: CARRIERS[at % CARRIERS.length] ?? '',
-          bytesIn: BigInt(asked * 1_000 * (at + 1)),
-          bytesOut: 0n,
-          openedAtMs: 1_700_000_000_000n,
-          rule: `r${at % 9}`
+        return { flows: flowsAt(asked) }
+      },
+      // Each host carries what it is a source of, and one that is not known here; every fiftieth does not answer.
+      observe: async function* ({ ask }) {
+        const flows = ask.case === 'flows' ? flowsAt(asked) : []
+        const hosts = members.map(({ machine: name, state }, at) => ({
+          machine: name,
+          state: state === 'suspect' ? 'suspect' : 'answered',
+          flows: flows.slice(at, at + 1).flatMap(flow => [flow, { ...flow, id: `m${at}` }]),
+          events: {
+            events: [{ name: 'host-lost', atMs: BigInt(Date.now() - 1_000), fields: '{"machine":"gone"}' }],
+            total: 1
+          }
         }))
-        return { flows }
+        yield { hosts, finished: true, complete: false }
       }
     }
   }

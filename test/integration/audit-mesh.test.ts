@@ -109,6 +109,24 @@ test('an owner and an observer read the audit logs of all hosts, each the fields
     /INVALID_ARGUMENT: no record has the name/
   )
 
+  // What hosts remember needs no audit log.
+  const refused = ['events', '--mesh', '--timeout', '1m', '--type', 'flow-refused', '--since', '1h']
+  await waitFor(async () => {
+    const { code, stdout } = await c.attempt(refused)
+    return code === 0 && /^a +20.* flow-refused .*source=dev\.shop\.other\.default\.a .*code=UNAUTHORIZED/m.test(stdout)
+  }, 'the refused attempt at a, as an observer sees it')
+  const event = ({ stdout }: { stdout: string }) =>
+    (JSON.parse(stdout) as { hosts: Array<{ events: HostRecords['records'] }> }).hosts[0]?.events[0]?.fields
+  const [mine, theirs] = [
+    event(await a.attempt([...refused, '--json'])),
+    event(await c.attempt([...refused, '--json']))
+  ]
+  assert.match(String(mine?.['reason']), /no rule and no whitelist entry allows it/)
+  for (const field of [theirs?.['reason'], theirs?.['sourceProcess'], mine?.['sourceProcess']])
+    assert.equal(field, undefined)
+  assert.match((await b.attempt(['events', '--mesh'])).stderr, /NOT_ADMIN/)
+  assert.match((await a.attempt(['events', '--timeout', '1s'])).stderr, /--timeout is for --mesh/)
+
   await waitFor(async () => {
     const { code, stdout } = await c.attempt(['services', '--mesh', '--timeout', '1m'])
     return code === 0 && /dev\.web\.site\.default\.b +tcp +passing +b /.test(stdout)

@@ -27,11 +27,16 @@ async function workloads(scope: Scope, a: TestAgent, b: TestAgent): Promise<{ al
   b.spawn(['expose', 'dev.web.site.default', '--tcp', `127.0.0.1:${port}`, '--label', 'tier=front'])
   await a.cli('allow', 'dev.shop.*.*', 'dev.web.site.default', '--reason', REASON)
   await Promise.all([a.knows('dev.web.site.default'), b.follows(a)])
+  return await forwards(a, 'dev.shop.cart.default', 'dev.blog.page.default')
+}
+
+/** Two ports of `agent` that lead to the server, for a source that may and for one that may not. */
+async function forwards(agent: TestAgent, may: string, mayNot: string): Promise<{ allowed: number; refused: number }> {
   const forward = async (as: string): Promise<number> => {
-    const program = a.spawn(['forward', 'dev.web.site.default', '--as', as, '--listen', '127.0.0.1:0'])
+    const program = agent.spawn(['forward', 'dev.web.site.default', '--as', as, '--listen', '127.0.0.1:0'])
     return Number((await program.says(/^127\.0\.0\.1:(\d+)/m))[1])
   }
-  return { allowed: await forward('dev.shop.cart.default'), refused: await forward('dev.blog.page.default') }
+  return { allowed: await forward(may), refused: await forward(mayNot) }
 }
 
 async function closed(socket: Socket): Promise<void> {
@@ -44,11 +49,14 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const ports = await workloads(scope, a, b)
-  const flow = connect(ports.allowed, '127.0.0.1').on('error', () => {})
-  scope.defer(() => void flow.destroy())
-  flow.write('hello')
-  await once(flow, 'data')
-  await closed(connect(ports.refused, '127.0.0.1'))
+  const there = await forwards(b, 'dev.shop.till.default', 'dev.blog.feed.default')
+  for (const port of [ports.allowed, there.allowed]) {
+    const flow = connect(port, '127.0.0.1').on('error', () => {})
+    scope.defer(() => void flow.destroy())
+    flow.write('hello')
+    await once(flow, 'data')
+  }
+  for (const port of [ports.refused, there.refused]) await closed(connect(port, '127.0.0.1'))
 
   const console = a.spawn(['console', '--allow-changes'])
   const link = (await console.says(/^(http:\S+)\n/m))[1] ?? ''
@@ -61,10 +69,13 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   // The map, and the same as tables.
   await page.getByRole('application', { name: 'Map of 2 hosts' }).waitFor()
   assert.doesNotMatch(page.url(), /#[\w-]{43}/)
-  const flows = page.getByRole('table', { name: 'Flows of this host now' })
+  const flows = page.getByRole('table', { name: 'Flows of all hosts now' })
   await flows
-    .getByRole('row', { name: /dev\.shop\.cart\.default\.a dev\.web\.site\.default\.b tcp direct .* r1/ })
+    .getByRole('row', { name: /dev\.shop\.cart\.default\.a dev\.web\.site\.default\.b tcp direct .* r1 .* a, b/ })
     .waitFor()
+  // One that this host has no part in.
+  await flows.getByRole('row', { name: /dev\.shop\.till\.default\.b dev\.web\.site\.default\.b .* r1 .* b/ }).waitFor()
+  await page.getByText(/^From 2 hosts, asked/).waitFor()
 
   // With the keyboard alone: the first link leads past the navigation, and the map opens what is in its middle.
   await page.keyboard.press('Tab')
@@ -77,7 +88,14 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   await page.getByText('tier=front').waitFor()
   await page.getByRole('link', { name: 'b', exact: true }).click()
   await page.getByRole('heading', { level: 1, name: 'Host b' }).waitFor()
-  await page.getByRole('table', { name: 'Workloads of b' }).getByText('passing').waitFor()
+  await page
+    .getByRole('table', { name: 'Workloads of b' })
+    .getByRole('row', { name: /dev\.web.* passing/ })
+    .waitFor()
+  await page
+    .getByRole('table', { name: 'Flows of b now' })
+    .getByRole('row', { name: /dev\.shop\.till/ })
+    .waitFor()
 
   // The policy, with what others wrote as text.
   await page.getByRole('link', { name: 'Policy', exact: true }).click()
@@ -89,9 +107,10 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   // The refused attempt, what a rule would do, and then the rule.
   await page.getByRole('link', { name: 'Refused', exact: true }).click()
   const refusals = page.getByRole('table', { name: 'Refused attempts of the last hour' })
-  await refusals.getByRole('row', { name: /dev\.blog\.page\.default\.a .* UNAUTHORIZED no rule/ }).waitFor()
+  await refusals.getByRole('row', { name: /dev\.blog\.page\.default\.a .* a UNAUTHORIZED no rule/ }).waitFor()
+  await refusals.getByRole('row', { name: /dev\.blog\.feed\.default\.b .* b UNAUTHORIZED no rule/ }).waitFor()
   await picture(page, 'refused')
-  await page.getByRole('link', { name: /^Allow this/ }).click()
+  await page.getByRole('link', { name: 'Allow this: dev.blog.page.default to dev.web.site.default' }).click()
   await page.getByRole('button', { name: 'Dry run' }).waitFor()
   await page.getByLabel('Reason').fill('the blog reads it')
   await page.getByRole('button', { name: 'Dry run' }).click()
@@ -119,7 +138,12 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   await explanation.waitFor()
   assert.match((await explanation.textContent()) ?? '', /^It works\./)
   await page.getByRole('link', { name: 'Events', exact: true }).click()
-  await page.getByRole('listitem').filter({ hasText: 'flow-refused' }).first().waitFor()
+  const events = page.getByRole('listitem')
+  await events
+    .filter({ hasText: /flow-refused.*dev\.blog\.page/ })
+    .first()
+    .waitFor()
+  await events.filter({ hasText: /registration-added.*dev\/blog\/feed/ }).waitFor()
   await page.getByRole('link', { name: 'Certificates', exact: true }).click()
   await page.getByRole('row', { name: /^example\.org root/ }).waitFor()
 

@@ -79,6 +79,7 @@ test('no command has fields of protobuf in its JSON', async t => {
     ['flows', '--mesh'],
     ['services', '--mesh'],
     ['audit show', '--mesh'],
+    ['events', '--mesh'],
     ['top', '--count', '1', '--interval', '200ms'],
     ['deny', 'dev.*.*.*', 'dev.*.*.*', '--dry-run', '--mesh'],
     ['entry add', 'dev.web.*.*', '--uid', '1000'],

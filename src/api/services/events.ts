@@ -34,7 +34,12 @@ function requireNames(names: readonly string[]): readonly EventName[] {
   })
 }
 
-function eventMessage({ name, atMs, fields }: Occurrence): MessageInitShape<typeof adminPb.EventSchema> {
+/** An event with all its fields, or with some of them. */
+export function eventMessage({
+  name,
+  atMs,
+  fields
+}: Omit<Occurrence, 'fields'> & { readonly fields: object }): MessageInitShape<typeof adminPb.EventSchema> {
   return { name, atMs: BigInt(Math.round(atMs)), fields: JSON.stringify(fields, plain) }
 }
 

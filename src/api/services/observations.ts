@@ -9,11 +9,12 @@ import { concernedBy, explainedEnds, qualified } from '../explain/ends.ts'
 import type { Explainer } from '../explain/here.ts'
 import type { AdminHandlers } from '../handlers.ts'
 import { type AuditQuestionDeps, auditFor, requireRole } from './audit-question.ts'
+import { type EventQuestionDeps, eventsFor } from './event-question.ts'
 import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
 import { waitMs } from './receipts.ts'
 import { serviceView } from './service-list.ts'
 
-export interface ObservationHandlersDeps extends PolicyCodeDeps, Pick<AuditQuestionDeps, 'audit'> {
+export interface ObservationHandlersDeps extends PolicyCodeDeps, EventQuestionDeps, Pick<AuditQuestionDeps, 'audit'> {
   readonly inquiries: Pick<Inquiries, 'observations'>
   readonly machine: string
   readonly flows: () => readonly FlowInfo[]
@@ -60,6 +61,7 @@ function questionOf(deps: ObservationHandlersDeps, ask: adminPb.ObserveRequest['
       if (ask.value.pattern !== '') parsePattern(ask.value.pattern)
       return create(questionPb.ObservationQuestionSchema, { ask }).ask
     case 'audit':
+    case 'events':
     case 'rule':
     case 'policy':
       return create(questionPb.ObservationQuestionSchema, { ask }).ask
@@ -91,6 +93,8 @@ async function tell(
     }
     case 'audit':
       return { audit: await auditFor(deps, ask.value, signer, signal) }
+    case 'events':
+      return { events: eventsFor(deps, ask.value, signer) }
     case 'services':
       return { services: servicesFor(deps, ask.value.pattern, signer) }
     default:
@@ -129,7 +133,7 @@ function consequencesOf({ consequences }: Pick<Told, 'consequences'>): Told {
 
 function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.HostObservationSchema> {
   const { machine, state, sinceMs = 0, problem = '', flows = [], consequences, explained: seen = [] } = host
-  const { audit, services } = host
+  const { audit, services, events } = host
   const flowsTotal = host.flowsTotal ?? flows.length + (consequences?.flows?.length ?? 0)
   return {
     machine,
@@ -141,6 +145,7 @@ function hostMessage(host: HostObservation): MessageInitShape<typeof adminPb.Hos
     ...(consequences !== undefined && { consequences }),
     ...(audit !== undefined && { audit }),
     ...(services !== undefined && { services }),
+    ...(events !== undefined && { events }),
     connections: seen.map(({ role = '', works = false, undecided = false, steps = [] }) => ({
       role,
       works,

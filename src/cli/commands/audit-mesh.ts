@@ -63,13 +63,14 @@ function recordOf({ seq, atMs, name, fields }: adminPb.AuditRecord): RecordJson 
   return { seq: Number(seq), at: timeOf(atMs), event: name, fields: fieldsOf(fields) }
 }
 
-// What another host says may be anything.
-function timeOf(ms: bigint): string {
+/** As ISO 8601; empty for none. What another host says may be anything. */
+export function timeOf(ms: bigint): string {
   const date = new Date(Number(ms))
   return ms === 0n || Number.isNaN(date.getTime()) ? '' : date.toISOString()
 }
 
-function fieldsOf(text: string): RecordJson['fields'] {
+/** The fields of a record or an event, as far as they can be read. */
+export function fieldsOf(text: string): RecordJson['fields'] {
   try {
     const parsed: unknown = JSON.parse(text)
     if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed as RecordJson['fields']
@@ -79,6 +80,6 @@ function fieldsOf(text: string): RecordJson['fields'] {
   return { unreadable: text }
 }
 
-function compare(one: string, other: string): number {
+export function compare(one: string, other: string): number {
   return one < other ? -1 : Number(one > other)
 }

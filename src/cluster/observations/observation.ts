@@ -17,6 +17,8 @@ export type Observation = questionPb.ObservationAnswer
 const MAX_QUESTION_BYTES = 16 * 1024
 /** What an answer may hold before it is sealed. */
 export const MAX_ANSWER_BYTES = 30 * 1024
+/** Flows, records and registrations that fit in an answer, at most: each names two things, or has a text. */
+const MAX_ITEMS = 1_024
 const MAX_SEALED_BYTES = 32 * 1024
 
 /** A question of which others fetch what is asked. */
@@ -76,11 +78,13 @@ export function decodeObservation(
 
 function plainOf(trustDomain: string, told: Told): Uint8Array {
   // Made once: the parts of it are messages.
-  const { consequences, flows: all, audit, services } = create(questionPb.ObservationAnswerSchema, told)
+  const { consequences, flows: all, audit, services, events } = create(questionPb.ObservationAnswerSchema, told)
   const cuts = consequences?.flows ?? []
   const flowsTotal = all.length + cuts.length
-  const items = flowsTotal + (audit?.records.length ?? 0) + (services?.services.length ?? 0)
-  for (let part = 1; ; part /= 2) {
+  const items =
+    flowsTotal + (audit?.records.length ?? 0) + (services?.services.length ?? 0) + (events?.events.length ?? 0)
+  // What cannot fit is not encoded: a host may have thousands of flows.
+  for (let part = Math.min(1, MAX_ITEMS / Math.max(1, items)); ; part /= 2) {
     const some = <T>(list: readonly T[]): T[] => list.slice(0, Math.floor(list.length * part))
     const newest = <T>(list: readonly T[]): T[] => list.slice(list.length - Math.floor(list.length * part))
     const message = create(questionPb.ObservationAnswerSchema, {
@@ -90,7 +94,8 @@ function plainOf(trustDomain: string, told: Told): Uint8Array {
       flows: some(all),
       ...(consequences !== undefined && { consequences: { ...consequences, flows: some(cuts) } }),
       ...(audit !== undefined && { audit: { ...audit, records: newest(audit.records) } }),
-      ...(services !== undefined && { services: { ...services, services: some(services.services) } })
+      ...(services !== undefined && { services: { ...services, services: some(services.services) } }),
+      ...(events !== undefined && { events: { ...events, events: newest(events.events) } })
     })
     const bytes = toBinary(questionPb.ObservationAnswerSchema, message)
     if (bytes.length <= MAX_ANSWER_BYTES) return bytes

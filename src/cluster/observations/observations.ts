@@ -229,7 +229,7 @@ export class Observations {
 
 const TOO_MANY: Told = { problem: 'hosts ask it too much: ask again in some seconds' }
 
-function told({ flows, flowsTotal, explained, problem, consequences, audit, services }: Observation): Told {
+function told({ flows, flowsTotal, explained, problem, consequences, audit, services, events }: Observation): Told {
   return {
     flows,
     flowsTotal,
@@ -237,6 +237,7 @@ function told({ flows, flowsTotal, explained, problem, consequences, audit, serv
     problem,
     ...(consequences !== undefined && { consequences }),
     ...(audit !== undefined && { audit }),
-    ...(services !== undefined && { services })
+    ...(services !== undefined && { services }),
+    ...(events !== undefined && { events })
   }
 }

@@ -5,6 +5,7 @@ import type {
   EventsView,
   ExplainView,
   FlowsView,
+  FlowView,
   MatrixView,
   MeshView,
   RefusalsView
@@ -14,10 +15,19 @@ import { countText } from './format.ts'
 import type { Route } from './route.ts'
 import { current, type State, update } from './state.ts'
 
-const HOUR_MS = 3_600_000
-
 /** By path: the last question, and the version of the answer that the page has. */
 const answers = new Map<string, { readonly asked: string; readonly version: string }>()
+
+/** The flows of this host, which is asked often, and of all hosts, which are not. */
+const seen: { here?: FlowsView; everywhere?: FlowsView } = {}
+const rates: { here: State['rates']; everywhere: State['rates'] } = { here: new Map(), everywhere: new Map() }
+
+/** Forgets all answers, at the end of a session. */
+export function forget(): void {
+  answers.clear()
+  delete seen.here
+  delete seen.everywhere
+}
 
 /** Runs `call` for a part of the pages, and shows its failure until the part succeeds; without a session the pages close. */
 export async function shown(part: string, call: () => Promise<void>): Promise<void> {
@@ -47,9 +57,42 @@ export async function loadMesh(): Promise<void> {
 }
 
 export async function loadFlows(): Promise<void> {
-  const before = current().flows
   const { value } = await ask<FlowsView>('/api/flows')
-  if (value !== undefined) update({ flows: value, rates: ratesOf(before, value) })
+  if (value !== undefined) show('here', value)
+}
+
+/** The flows of all hosts, where a page shows them. */
+export async function loadMeshFlows({ page }: Route): Promise<void> {
+  if (page === 'map' || page === 'host' || page === 'workload') {
+    await changed<FlowsView>('/api/mesh-flows', {}, flows => show('everywhere', flows))
+  }
+}
+
+function show(where: 'here' | 'everywhere', after: FlowsView): void {
+  const before = seen[where]
+  seen[where] = after
+  // An answer of which more hosts come has the same time, and says nothing of rates.
+  if (before?.atMs !== after.atMs) rates[where] = ratesOf(before, after)
+  const { here, everywhere } = seen
+  if (here === undefined) return
+  const own = new Set(here.flows.map(nameOfFlow))
+  const others = (everywhere?.flows ?? []).filter(flow => !own.has(nameOfFlow(flow)))
+  const hostsOf = new Map((everywhere?.flows ?? []).map(flow => [nameOfFlow(flow), flow.hosts]))
+  const flows = here.flows.map(flow => ({ ...flow, hosts: hostsOf.get(nameOfFlow(flow)) ?? flow.hosts }))
+  update({
+    flows: {
+      atMs: here.atMs,
+      flows: [...flows, ...others],
+      leftOut: here.leftOut + (everywhere?.leftOut ?? 0),
+      ...(everywhere?.asked !== undefined && { asked: everywhere.asked })
+    },
+    rates: new Map([...rates.everywhere, ...rates.here])
+  })
+}
+
+/** A host may give its flow the id of another one. */
+function nameOfFlow({ id, source, destination }: FlowView): string {
+  return `${id} ${source} ${destination}`
 }
 
 /** Loads what a page shows besides hosts, workloads and flows. */
@@ -63,9 +106,8 @@ export async function loadPage({ page, query }: Route): Promise<void> {
     await changed<RefusalsView>('/api/refusals', {}, refusals => update({ refusals }))
   }
   if (page === 'events') {
-    const hours = Number(query.get('hours') ?? '1')
-    const { value: events } = await ask<EventsView>('/api/events', { since: String(Date.now() - hours * HOUR_MS) })
-    if (events !== undefined) update({ events })
+    const asked = { hours: query.get('hours') ?? '1', name: query.get('name') ?? '' }
+    await changed<EventsView>('/api/events', asked, events => update({ events }))
   }
   if (page === 'certificates') {
     await changed<CertificatesView>('/api/certificates', {}, certificates => update({ certificates }))

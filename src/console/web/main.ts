@@ -1,5 +1,5 @@
 import { AskError, endSession, hasKey, openSession } from './api.ts'
-import { loadFlows, loadMesh, loadPage, shown } from './load.ts'
+import { forget, loadFlows, loadMesh, loadMeshFlows, loadPage, shown } from './load.ts'
 import { frame, titleOf } from './pages/frame.ts'
 import { render } from './preact.ts'
 import { routeOf } from './route.ts'
@@ -35,6 +35,7 @@ addEventListener('hashchange', () => {
     cell: undefined
   })
   void shown('page', () => loadPage(current().route))
+  void shown('mesh-flows', () => loadMeshFlows(current().route))
 })
 
 await begin(LINK.exec(location.hash)?.[1])
@@ -44,6 +45,7 @@ repeat(MESH_MS, async () => {
   // A matrix of many rules takes its time.
   const isCurrent = route.page === 'policy' && matrix?.version === mesh?.self.policyVersion
   if (!isCurrent) await shown('page', () => loadPage(route))
+  await shown('mesh-flows', () => loadMeshFlows(route))
 })
 repeat(FLOWS_MS, () => shown('flows', loadFlows))
 
@@ -62,11 +64,13 @@ async function begin(link: string | undefined): Promise<void> {
   await shown('mesh', loadMesh)
   await shown('flows', loadFlows)
   await shown('page', () => loadPage(current().route))
+  await shown('mesh-flows', () => loadMeshFlows(current().route))
 }
 
 function end(): void {
   void shown('end', async () => {
     await endSession()
+    forget()
     update({ session: 'closed', closedReason: 'You have ended this session.', mesh: undefined, flows: undefined })
   })
 }

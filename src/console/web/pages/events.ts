@@ -1,9 +1,9 @@
 import type { EventView } from '../../shapes.ts'
-import { countText, timeText } from '../format.ts'
+import { timeText } from '../format.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
-import { choice, form } from './parts.ts'
+import { askedNote, choice, form, leftOutNote } from './parts.ts'
 
 const HOURS = [
   ['1', 'the last hour'],
@@ -11,12 +11,14 @@ const HOURS = [
   ['24', 'the last day']
 ] as const
 
+/** The console itself asks them: they are shown only if they are chosen. */
+const QUESTIONS = 'question-asked'
+
 /** What happened, the last first, with a heading for each hour. */
-export function eventsPage({ route, events }: State): View[] {
+export function eventsPage({ route, events }: State, nowMs: number): Array<View | null> {
   const [hours, name] = [route.query.get('hours') ?? '1', route.query.get('name') ?? '']
-  const all = events?.events ?? []
-  const names = [...new Set([...all.map(one => one.name), ...(name === '' ? [] : [name])])].sort()
-  const shown = name === '' ? all : all.filter(one => one.name === name)
+  const shown = events?.events ?? []
+  const names = [...new Set([...shown.map(one => one.name), ...(name === '' ? [] : [name]), QUESTIONS])].sort()
   const filter = form(
     'Choose events',
     fields => {
@@ -24,11 +26,12 @@ export function eventsPage({ route, events }: State): View[] {
     },
     [
       choice('Time', 'hours', hours, HOURS),
-      choice('Event', 'name', name, [['', 'all'], ...names.map(one => [one, one] as const)]),
+      choice('Event', 'name', name, [['', 'all but questions'], ...names.map(one => [one, one] as const)]),
       h('button', { type: 'submit' }, 'Show')
     ]
   )
-  if (shown.length === 0) return [filter, h('p', { class: 'none' }, 'Nothing that is remembered happened.')]
+  const note = askedNote(events?.asked, nowMs)
+  if (shown.length === 0) return [filter, note, h('p', { class: 'none' }, 'Nothing that is remembered happened.')]
   const parts = [...Map.groupBy(shown, ({ atMs }) => timeText(atMs).slice(0, 13))].map(([hour, some]) =>
     h(
       'section',
@@ -37,20 +40,16 @@ export function eventsPage({ route, events }: State): View[] {
       h('ol', { class: 'timeline' }, some.map(item))
     )
   )
-  const left = events?.leftOut ?? 0
-  return [
-    filter,
-    ...parts,
-    ...(left > 0 ? [h('p', { class: 'none' }, `${countText(left, 'older event')} left out.`)] : [])
-  ]
+  return [filter, note, ...parts, leftOutNote(events?.leftOut ?? 0, 'older event')]
 }
 
-function item({ name, atMs, fields }: EventView): View {
+function item({ machine, name, atMs, fields }: EventView): View {
   const text = timeText(atMs)
   return h(
     'li',
     { class: name },
     h('time', { dateTime: `${text.replace(' ', 'T')}Z` }, text.slice(11)),
+    h('span', { class: 'host' }, machine),
     h('strong', {}, name),
     h(
       'span',

@@ -1,10 +1,10 @@
 import { distanceText, timeText } from '../format.ts'
 import { h, type View } from '../preact.ts'
 import type { State } from '../state.ts'
-import { badge, facts, flowTable, workloadTable } from './parts.ts'
+import { askedNote, badge, facts, flowTable, workloadTable } from './parts.ts'
 
-export function hostPage(state: State, nowMs: number): View[] {
-  const { mesh, route } = state
+export function hostPage(state: State, nowMs: number): Array<View | null> {
+  const { mesh, flows, route } = state
   const machine = route.subject
   const host = mesh?.hosts.find(one => one.machine === machine)
   if (mesh === undefined || host === undefined) return [h('p', { class: 'none' }, `No host ${machine} is known here.`)]
@@ -27,10 +27,11 @@ export function hostPage(state: State, nowMs: number): View[] {
       mesh.workloads.filter(one => one.machine === machine),
       nowMs
     ),
+    askedNote(flows?.asked, nowMs),
     flowTable(
-      `Flows between ${mesh.self.machine} and ${machine} now`,
+      `Flows of ${machine} now`,
       state,
-      ({ source, destination }) => isThere(source) || isThere(destination),
+      ({ hosts, source, destination }) => hosts.includes(machine) || isThere(source) || isThere(destination),
       nowMs
     )
   ]

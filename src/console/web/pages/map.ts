@@ -3,7 +3,7 @@ import { countText } from '../format.ts'
 import { MapCanvas } from '../map/map-canvas.ts'
 import { h, type View } from '../preact.ts'
 import { type State, update } from '../state.ts'
-import { badge, flowTable, hostLink, table, workloadTable } from './parts.ts'
+import { askedNote, badge, flowTable, hostLink, table, workloadTable } from './parts.ts'
 
 const HELP =
   'Drag to move, turn the wheel to zoom, click for details. On the keyboard: arrows, + and -, 0 for everything, Enter for what is in the middle. The tables below show the same.'
@@ -11,7 +11,7 @@ const HELP =
 let map: MapCanvas | undefined
 
 /** Hosts and workloads as a picture, and the same as tables. */
-export function mapPage(state: State, nowMs: number): View[] {
+export function mapPage(state: State, nowMs: number): Array<View | null> {
   const { mesh, flows, search } = state
   map?.show(state)
   const hosts = mesh?.hosts ?? []
@@ -49,8 +49,9 @@ export function mapPage(state: State, nowMs: number): View[] {
       h('output', { id: 'map-point' }),
       h('figcaption', { id: 'map-help' }, HELP, legend())
     ),
+    askedNote(flows?.asked, nowMs),
     flowTable(
-      `Flows of this host now${flows !== undefined && flows.leftOut > 0 ? `, without ${countText(flows.leftOut, 'smaller one')}` : ''}`,
+      `Flows of all hosts now${flows !== undefined && flows.leftOut > 0 ? `, without ${countText(flows.leftOut, 'smaller one')}` : ''}`,
       state,
       flow => found(flow.source) || found(flow.destination),
       nowMs

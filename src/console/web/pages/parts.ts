@@ -1,5 +1,5 @@
-import type { FlowView, WorkloadView } from '../../shapes.ts'
-import { bytesText, countText, distanceText, rateText } from '../format.ts'
+import type { AskedView, FlowView, WorkloadView } from '../../shapes.ts'
+import { bytesText, countText, distanceText, rateText, spanText } from '../format.ts'
 import { type ComponentChild, type ComponentChildren, h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
@@ -11,6 +11,8 @@ export interface Column<T> {
   readonly isNumber?: boolean
 }
 
+/** Hosts without an answer that are named without a click. */
+const MAX_OPEN = 5
 /** Rows of a table that are shown at once. */
 const MAX_ROWS = 200
 
@@ -87,11 +89,36 @@ export function flowTable(caption: string, state: State, isShown: (flow: FlowVie
       { title: 'Bytes', value: flow => bytesText(flow.bytesIn + flow.bytesOut), isNumber: true },
       { title: 'Rule', value: flow => flow.rule },
       { title: 'Opened', value: flow => distanceText(flow.openedAtMs, nowMs) },
+      { title: 'Hosts', value: flow => flow.hosts.join(', ') },
       { title: 'Problem', value: flow => flow.problem }
     ],
     rows,
-    'This host carries no such flow now. Other hosts show theirs.'
+    'No such flow is carried now.'
   )
+}
+
+/** Which hosts a list is of, and which are missing in it, and why. */
+export function askedNote(asked: AskedView | undefined, nowMs: number): View | null {
+  if (asked === undefined) return null
+  const { askedAtMs, hosts, isOver, missing, moreMissing, problem, everyMs } = asked
+  if (problem !== '')
+    return h('p', { class: 'none' }, `Only this host is shown. All hosts cannot be asked: ${problem}.`)
+  if (!isOver) return h('p', { class: 'none' }, `${countText(hosts, 'host')} of the mesh answered so far …`)
+  const count = missing.length + moreMissing
+  const when = `asked ${distanceText(askedAtMs, nowMs)}, at most every ${spanText(everyMs)}`
+  if (count === 0) return h('p', { class: 'none' }, `From ${countText(hosts, 'host')}, ${when}.`)
+  const items = missing.map(({ machine, why }) => h('li', {}, hostLink(machine), `: ${why}`))
+  return h(
+    'details',
+    { class: 'missing', open: count <= MAX_OPEN },
+    h('summary', {}, `Without ${count} of ${countText(hosts, 'host')}, ${when}`),
+    h('ul', {}, items, moreMissing > 0 ? h('li', {}, `and ${countText(moreMissing, 'more host')}`) : null)
+  )
+}
+
+/** How many are not in a list; nothing if all are. */
+export function leftOutNote(count: number, what: string): View | null {
+  return count > 0 ? h('p', { class: 'none' }, `${countText(count, what)} left out.`) : null
 }
 
 /** A form that calls `onSubmit` with its fields. */

@@ -3,16 +3,18 @@ import { distanceText, nameOf } from '../format.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
-import { table, workloadLink } from './parts.ts'
+import { askedNote, leftOutNote, table, workloadLink } from './parts.ts'
 
-export function refusedPage({ refusals }: State, nowMs: number): View[] {
+export function refusedPage({ refusals }: State, nowMs: number): Array<View | null> {
   return [
     h(
       'p',
       {},
-      'Attempts from or to this host that were refused. “Allow this” shows the command, and what it would do; it changes nothing.'
+      'Attempts that were refused, as the hosts of both ends note them. “Allow this” shows the command, and what it would do; it changes nothing.'
     ),
-    refusalTable('Refused attempts of the last hour', refusals?.refusals ?? [], nowMs)
+    askedNote(refusals?.asked, nowMs),
+    refusalTable('Refused attempts of the last hour', refusals?.refusals ?? [], nowMs),
+    leftOutNote(refusals?.leftOut ?? 0, 'older attempt')
   ]
 }
 
@@ -25,6 +27,7 @@ export function refusalTable(caption: string, refusals: readonly RefusalView[], 
       { title: 'Protocol', value: one => one.protocol },
       { title: 'Times', value: one => String(one.count), isNumber: true },
       { title: 'Last', value: one => distanceText(one.lastAtMs, nowMs) },
+      { title: 'Hosts', value: one => one.hosts.join(', ') },
       { title: 'Code', value: one => one.code },
       { title: 'Why', value: one => one.reason },
       { title: 'Next', value: one => nextOf(one) }

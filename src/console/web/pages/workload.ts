@@ -2,11 +2,11 @@ import { distanceText, nameOf, timeText } from '../format.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
-import { badge, facts, flowTable, hostLink } from './parts.ts'
+import { askedNote, badge, facts, flowTable, hostLink } from './parts.ts'
 import { refusalTable } from './refused.ts'
 
-export function workloadPage(state: State, nowMs: number): View[] {
-  const { mesh, refusals, route } = state
+export function workloadPage(state: State, nowMs: number): Array<View | null> {
+  const { mesh, flows, refusals, route } = state
   const address = route.subject
   const workload = mesh?.workloads.find(one => one.address === address)
   const isMine = (one: { readonly source: string; readonly destination: string }): boolean =>
@@ -28,7 +28,8 @@ export function workloadPage(state: State, nowMs: number): View[] {
           ['Problem', workload.problem]
         ]),
     h('p', {}, links),
-    flowTable('Its flows on this host now', state, isMine, nowMs),
+    askedNote(flows?.asked, nowMs),
+    flowTable('Its flows now', state, isMine, nowMs),
     refusalTable('Its refused attempts of the last hour', (refusals?.refusals ?? []).filter(isMine), nowMs)
   ]
 }

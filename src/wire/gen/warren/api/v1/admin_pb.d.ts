@@ -3781,6 +3781,12 @@ export declare type ObserveRequest = Message<"warren.api.v1.ObserveRequest"> & {
      */
     value: ListServicesRequest;
     case: "services";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.EventsQuestion events = 10;
+     */
+    value: EventsQuestion;
+    case: "events";
   } | { case: undefined; value?: undefined };
 
   /**
@@ -3934,6 +3940,65 @@ export declare type ObservedServices = Message<"warren.api.v1.ObservedServices">
 export declare const ObservedServicesSchema: GenMessage<ObservedServices>;
 
 /**
+ * "What happened on you?" The newest events that are remembered and pass every condition, as many as fit.
+ *
+ * @generated from message warren.api.v1.EventsQuestion
+ */
+export declare type EventsQuestion = Message<"warren.api.v1.EventsQuestion"> & {
+  /**
+   * What happened before is not wanted. Zero: everything.
+   *
+   * @generated from field: int64 since_ms = 1;
+   */
+  sinceMs: bigint;
+
+  /**
+   * Names of events. Empty: all. A host has none of those that it does not know.
+   *
+   * @generated from field: repeated string names = 2;
+   */
+  names: string[];
+
+  /**
+   * Names that are not wanted.
+   *
+   * @generated from field: repeated string without = 3;
+   */
+  without: string[];
+};
+
+/**
+ * Describes the message warren.api.v1.EventsQuestion.
+ * Use `create(EventsQuestionSchema)` to create a new message.
+ */
+export declare const EventsQuestionSchema: GenMessage<EventsQuestion>;
+
+/**
+ * @generated from message warren.api.v1.ObservedEvents
+ */
+export declare type ObservedEvents = Message<"warren.api.v1.ObservedEvents"> & {
+  /**
+   * Oldest first, with the fields that whoever asks may read, by docs/events.md.
+   *
+   * @generated from field: repeated warren.api.v1.Event events = 1;
+   */
+  events: Event[];
+
+  /**
+   * All that were found, if not all of them fit.
+   *
+   * @generated from field: uint32 total = 2;
+   */
+  total: number;
+};
+
+/**
+ * Describes the message warren.api.v1.ObservedEvents.
+ * Use `create(ObservedEventsSchema)` to create a new message.
+ */
+export declare const ObservedEventsSchema: GenMessage<ObservedEvents>;
+
+/**
  * @generated from message warren.api.v1.ObserveResponse
  */
 export declare type ObserveResponse = Message<"warren.api.v1.ObserveResponse"> & {
@@ -4026,6 +4091,11 @@ export declare type HostObservation = Message<"warren.api.v1.HostObservation"> &
    * @generated from field: warren.api.v1.ObservedServices services = 10;
    */
   services?: ObservedServices | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.ObservedEvents events = 11;
+   */
+  events?: ObservedEvents | undefined;
 };
 
 /**

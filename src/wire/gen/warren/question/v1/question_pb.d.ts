@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { AnswerKind } from "../../registry/v1/registry_pb.js";
-import type { AddRuleRequest, ApplyPolicyRequest, AuditQuestion, AuditRecords, Consequences, ExplainStep, Flow, ObservedServices } from "../../api/v1/admin_pb.js";
+import type { AddRuleRequest, ApplyPolicyRequest, AuditQuestion, AuditRecords, Consequences, EventsQuestion, ExplainStep, Flow, ObservedEvents, ObservedServices } from "../../api/v1/admin_pb.js";
 import type { ListServicesRequest, Protocol } from "../../api/v1/workload_pb.js";
 
 /**
@@ -266,6 +266,12 @@ export declare type ObservationQuestion = Message<"warren.question.v1.Observatio
      */
     value: ListServicesRequest;
     case: "services";
+  } | {
+    /**
+     * @generated from field: warren.api.v1.EventsQuestion events = 10;
+     */
+    value: EventsQuestion;
+    case: "events";
   } | { case: undefined; value?: undefined };
 };
 
@@ -416,6 +422,11 @@ export declare type ObservationAnswer = Message<"warren.question.v1.ObservationA
    * @generated from field: warren.api.v1.ObservedServices services = 9;
    */
   services?: ObservedServices | undefined;
+
+  /**
+   * @generated from field: warren.api.v1.ObservedEvents events = 10;
+   */
+  events?: ObservedEvents | undefined;
 };
 
 /**
