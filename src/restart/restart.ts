@@ -32,7 +32,8 @@ export class Restart {
   readonly #kept: Record<string, number> = {}
   #next: { readonly id: string; readonly program: Program; begunMs: number } | undefined
   #isChecking = false
-  #pauseMs = 0
+  /** Undefined until this process serves. */
+  #pauseMs: number | undefined
 
   constructor(handover: Handover, env: NodeJS.ProcessEnv) {
     this.handover = handover
@@ -120,10 +121,11 @@ export class Restart {
     }
   }
 
-  /** Undefined if this process follows none. */
+  /** Undefined if this process follows none, or does not serve yet. */
   get outcome(): UpgradeOutcome | undefined {
     const { facts } = this.handover
-    if (facts === undefined) return undefined
+    const pauseMs = this.#pauseMs
+    if (facts === undefined || pauseMs === undefined) return undefined
     const { id, problem = '', former, counts } = facts
     return {
       id,
@@ -133,7 +135,7 @@ export class Restart {
       listeners: counts['listeners'] ?? 0,
       registrations: this.#kept['registrations'] ?? 0,
       flows: this.#kept['flows'] ?? 0,
-      pauseMs: this.#pauseMs
+      pauseMs
     }
   }
 }
