@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { createServer as createHttp1Server } from 'node:http'
 import { createServer as createHttp2Server, type Http2Session, type ServerHttp2Session } from 'node:http2'
 import { createServer, type Socket } from 'node:net'
@@ -211,7 +212,8 @@ export async function serveLocal(options: LocalServerOptions): Promise<LocalServ
 
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, onConnection)
   const { handover } = options
-  const inherited = takeListener(handover, path)
+  // A service manager may have removed the directory: nobody would find it.
+  const inherited = existsSync(path) ? takeListener(handover, path) : undefined
   const removePath = await (inherited === undefined
     ? bindSocket(server, path, mode)
     : adoptSocket(server, path, inherited))

@@ -1,8 +1,12 @@
+import { descriptorSender, type SendDescriptor } from './systemd-store.ts'
+
 const AF_UNIX = 1
 // bits/socket_type.h: SOCK_DGRAM | SOCK_CLOEXEC. The same on x86 and ARM.
 const DATAGRAM_CLOEXEC = 2 | 0o2000000
 // MSG_DONTWAIT | MSG_NOSIGNAL: a manager that reads nothing holds no agent.
 const SEND_FLAGS = 0x40 | 0x4000
+/** MSG_NOSIGNAL: where a notification that is lost would do harm. */
+const WAITING = 0x4000
 /** sun_path of struct sockaddr_un, whose last byte is a zero. */
 const MAX_PATH_BYTES = 107
 const MICROSECONDS_PER_MS = 1_000
@@ -15,9 +19,19 @@ export interface ServiceManager {
   stopping(): void
   /** Another program takes its place, under the same process id. */
   replacing(): void
+  /** Keeps descriptors, by name, for the next process of this service. Throws if it cannot. */
+  keep(descriptors: ReadonlyMap<string, number>): void
+  /** Keeps those of these names no longer. */
+  forget(names: Iterable<string>): void
 }
 
-const NOBODY: ServiceManager = { ready: () => {}, stopping: () => {}, replacing: () => {} }
+const NOBODY: ServiceManager = {
+  ready: () => {},
+  stopping: () => {},
+  replacing: () => {},
+  keep: () => {},
+  forget: () => {}
+}
 
 /**
  * Returns whoever is named in `env` (sd_notify(3)), and removes that from it: what this process starts must not speak for it.
@@ -29,8 +43,9 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog, WATCHDOG_PID: watched } = env
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) delete env[name]
   if (socket === undefined || process.platform !== 'linux') return NOBODY
-  const send = await sender(socket)
-  if (send === undefined) return NOBODY
+  const sending = await sender(socket)
+  if (sending === undefined) return NOBODY
+  const { send, sendDescriptor } = sending
   const isForUs = watched === undefined || Number(watched) === process.pid
   const lifeSignMs = isForUs ? Number(watchdog ?? 0) / MICROSECONDS_PER_MS / 2 : 0
   return {
@@ -40,12 +55,23 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
     },
     stopping: () => send('STOPPING=1\nSTATUS=draining'),
     // The next program has a whole period for its first sign of life.
-    replacing: () => send('WATCHDOG=1\nSTATUS=upgrading')
+    replacing: () => send('WATCHDOG=1\nSTATUS=upgrading'),
+    keep: descriptors => {
+      // Without FDPOLL=0 it drops a connection that the other end has ended.
+      for (const [name, fd] of descriptors) sendDescriptor(`FDSTORE=1\nFDNAME=${name}\nFDPOLL=0`, fd)
+    },
+    forget: names => {
+      for (const name of names) send(`FDSTOREREMOVE=1\nFDNAME=${name}`, WAITING)
+    }
   }
 }
 
 /** Node has no datagrams on unix sockets. Undefined for an address that is none, or of another kind (vsock). */
-async function sender(socket: string): Promise<((text: string) => void) | undefined> {
+async function sender(
+  socket: string
+): Promise<
+  { readonly send: (text: string, flags?: number) => void; readonly sendDescriptor: SendDescriptor } | undefined
+> {
   const path = Buffer.from(socket)
   if (!/^[/@]/.test(socket) || path.length > MAX_PATH_BYTES) return undefined
   const { default: koffi } = await import('koffi')
@@ -61,8 +87,11 @@ async function sender(socket: string): Promise<((text: string) => void) | undefi
   const isAbstract = socket.startsWith('@')
   const address = Buffer.concat([family, path, ...(isAbstract ? [] : [Buffer.alloc(1)])])
   if (isAbstract) address[family.length] = 0
-  return text => {
-    const bytes = Buffer.from(text)
-    sendTo(fd, bytes, bytes.length, SEND_FLAGS, address, address.length)
+  return {
+    send: (text, flags = SEND_FLAGS) => {
+      const bytes = Buffer.from(text)
+      sendTo(fd, bytes, bytes.length, flags, address, address.length)
+    },
+    sendDescriptor: descriptorSender(koffi, libc, fd, address)
   }
 }

@@ -4,7 +4,7 @@ import type { Server } from 'node:net'
 export interface Left {
   /** Any value of JSON. */
   readonly data?: unknown
-  /** Whoever takes them owns them. */
+  /** Whoever takes them owns them. One that was lost on its way is negative. */
   readonly descriptors?: readonly number[]
   readonly bytes?: readonly Buffer[]
 }
@@ -25,5 +25,5 @@ export interface ProcessHandover {
 
 /** The descriptor of a listener that the process before has left under this name. */
 export function takeListener(handover: ProcessHandover | undefined, name: string): number | undefined {
-  return handover?.take(name)?.descriptors?.[0]
+  return handover?.take(name)?.descriptors?.find(fd => fd >= 0)
 }

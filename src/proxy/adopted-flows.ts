@@ -53,7 +53,7 @@ export class AdoptedFlows {
     }
     for (const [at, one] of data.entries()) {
       const [fd, kept] = [descriptors[at], bytes[at]]
-      if (fd === undefined || kept === undefined) continue
+      if (fd === undefined || fd < 0 || kept === undefined) continue
       handed.expect(one.key)
       this.#waiting.push({ left: one, fd, kept })
     }

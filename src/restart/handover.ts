@@ -5,6 +5,7 @@ import { constants } from 'node:os'
 import { descriptorOf, type Left, type ProcessHandover, packageVersion, WarrenError } from '../core/index.ts'
 import type { RestartCalls } from './calls.ts'
 import { type HandoverFacts, MEMORY_NAME, type Program, readDocument, writeDocument } from './document.ts'
+import { DOCUMENT, storedName } from './stored.ts'
 
 const VARIABLE = 'WARREN_HANDOVER'
 const NANOSECONDS_PER_MS = 1_000_000n
@@ -13,7 +14,12 @@ export interface HandoverOptions {
   readonly calls: RestartCalls
   /** The environment for the next program. */
   readonly env: NodeJS.ProcessEnv
+  /** What a service manager has kept for this process, by name. */
+  readonly stored: ReadonlyMap<string, number>
 }
+
+/** A descriptor that was left, and is not there. */
+const MISSING = -1
 
 /** What the process before this one has left, and what this one leaves to the next. */
 export class Handover implements ProcessHandover {
@@ -24,16 +30,27 @@ export class Handover implements ProcessHandover {
   readonly #listeners = new Map<string, Server>()
   readonly #making = new Map<string, () => Left | Promise<Left>>()
   readonly #left = new Map<string, Left>()
+  /** The process before has ended: its program is not there to run again. */
+  readonly #isStored: boolean
   #isSettled: boolean
   #isLeaving = false
 
-  constructor({ calls, env }: HandoverOptions) {
+  constructor({ calls, env, stored }: HandoverOptions) {
     this.#calls = calls
     const { [VARIABLE]: variable, ...others } = env
     this.#env = others
-    this.#former = variable === undefined ? undefined : this.#read(Number(variable))
+    this.#isStored = variable === undefined && stored.size > 0
+    this.storedNames = [...stored.keys()]
+    this.#former = this.#isStored
+      ? this.#readStored(stored)
+      : variable === undefined
+        ? undefined
+        : this.#read(Number(variable))
     this.#isSettled = this.#former === undefined
   }
+
+  /** The names of what a service manager has kept for this process, and keeps until it is notified. */
+  readonly storedNames: readonly string[]
 
   get isFollowed(): boolean {
     return this.#isLeaving || !this.#isSettled
@@ -49,12 +66,12 @@ export class Handover implements ProcessHandover {
     const left = this.#former?.left.get(name)
     if (left === undefined || this.#taken.has(name)) return undefined
     this.#taken.add(name)
-    return { ...left, descriptors: (left.descriptors ?? []).map(fd => this.#calls.duplicate(fd)) }
+    return { ...left, descriptors: (left.descriptors ?? []).map(fd => (fd < 0 ? fd : this.#calls.duplicate(fd))) }
   }
 
   spend(name: string): void {
     const left = this.#former?.left
-    for (const fd of left?.get(name)?.descriptors ?? []) closeSync(fd)
+    closeAll(left?.get(name)?.descriptors)
     left?.delete(name)
   }
 
@@ -72,7 +89,7 @@ export class Handover implements ProcessHandover {
     this.#isSettled = true
     const { descriptor } = this.#former?.facts.former ?? {}
     if (descriptor !== undefined) closeSync(descriptor)
-    for (const { descriptors = [] } of this.#former?.left.values() ?? []) for (const fd of descriptors) closeSync(fd)
+    for (const { descriptors } of this.#former?.left.values() ?? []) closeAll(descriptors)
     this.#former?.left.clear()
   }
 
@@ -102,12 +119,22 @@ export class Handover implements ProcessHandover {
     return this.#replaceBy(next, facts, this.#left)
   }
 
+  /** Returns what must be kept for a process that is started when this one has ended, by name. */
+  store(id: string, former: Program, begunMs: number): ReadonlyMap<string, number> {
+    const memory = this.#calls.makeMemory(MEMORY_NAME)
+    const counts = { listeners: this.#left.size - this.#making.size }
+    writeDocument(memory, { id, begunMs, former: { ...former, version: packageVersion() }, counts }, this.#left)
+    const kept = [...this.#left.values()].flatMap(({ descriptors = [] }) => descriptors)
+    return new Map([[DOCUMENT, memory], ...kept.map(fd => [storedName(fd), fd] as const)])
+  }
+
   /**
    * Executes the former program again: this one did not start, for `reason`. Returns if there is none, or if that itself runs
    * again.
    */
   giveBack(reason: string): void {
-    if (this.#former === undefined || this.#isSettled || this.#former.facts.problem !== undefined) return
+    if (this.#former === undefined || this.#isStored) return
+    if (this.#isSettled || this.#former.facts.problem !== undefined) return
     const { facts, left } = this.#former
     const { file, argv, descriptor } = facts.former
     // The file may have been replaced since.
@@ -130,12 +157,29 @@ export class Handover implements ProcessHandover {
     throw new Error('this version of Node cannot replace its process')
   }
 
+  // Their numbers are others than in the document.
+  #readStored(stored: ReadonlyMap<string, number>): ReturnType<typeof readDocument> | undefined {
+    for (const fd of stored.values()) this.#calls.setInherited(fd, false)
+    const unused = new Set(stored.values())
+    const memory = stored.get(DOCUMENT)
+    const found = memory === undefined ? undefined : this.#read(memory)
+    if (found !== undefined && memory !== undefined) unused.delete(memory)
+    for (const [name, { descriptors = [], ...other }] of found?.left ?? []) {
+      const own = descriptors.map(fd => stored.get(storedName(fd)) ?? MISSING)
+      for (const fd of own) unused.delete(fd)
+      found?.left.set(name, { ...other, descriptors: own })
+    }
+    closeAll(unused)
+    return found
+  }
+
   #read(fd: number): ReturnType<typeof readDocument> | undefined {
     if (!Number.isSafeInteger(fd) || fd <= 2) return undefined
     try {
       const found = readDocument(fd)
-      for (const { descriptors = [] } of found.left.values())
-        for (const one of descriptors) this.#calls.setInherited(one, false)
+      if (!this.#isStored)
+        for (const { descriptors = [] } of found.left.values())
+          for (const one of descriptors) this.#calls.setInherited(one, false)
       const { descriptor } = found.facts.former
       if (descriptor !== undefined) this.#calls.setInherited(descriptor, false)
       // It holds keys of flows.
@@ -147,6 +191,10 @@ export class Handover implements ProcessHandover {
       return undefined
     }
   }
+}
+
+function closeAll(descriptors: Iterable<number> = []): void {
+  for (const fd of descriptors) if (fd >= 0) closeSync(fd)
 }
 
 /** An id for a handover. */

@@ -30,9 +30,13 @@ export class Restart {
   readonly #env: NodeJS.ProcessEnv
   readonly #asked = Promise.withResolvers<void>()
   readonly #kept: Record<string, number> = {}
-  #next: { readonly id: string; readonly program: Program; begunMs: number } | undefined
+  #next: { readonly id: string; readonly program: Program } | undefined
+  /** When the listeners were left. */
+  #begunMs = hostMonotonicMs()
   #isChecking = false
-  #pauseMs = 0
+  #isFollowedLater = false
+  /** Undefined until this process serves. */
+  #pauseMs: number | undefined
 
   constructor(handover: Handover, env: NodeJS.ProcessEnv) {
     this.handover = handover
@@ -40,7 +44,12 @@ export class Restart {
   }
 
   get isAsked(): boolean {
-    return this.#next !== undefined
+    return this.#next !== undefined || this.#isFollowedLater
+  }
+
+  /** This process ends, and a service manager starts the next one: it gets what this one leaves. */
+  followedLater(): void {
+    this.#isFollowedLater = true
   }
 
   /** Resolves when this process is to be replaced. */
@@ -94,7 +103,7 @@ export class Restart {
     try {
       const version = await checkProgram(program, this.#env)
       const id = newHandoverId()
-      this.#next = { id, program, begunMs: hostMonotonicMs() }
+      this.#next = { id, program }
       // The answer leaves first.
       setImmediate(() => this.#asked.resolve())
       return { id, version }
@@ -105,25 +114,31 @@ export class Restart {
 
   /** Stops taking connections: they wait in the kernel for the next process. */
   leaveListeners(): void {
-    if (this.#next !== undefined) this.#next.begunMs = hostMonotonicMs()
+    this.#begunMs = hostMonotonicMs()
     this.handover.leaveListeners()
   }
 
   /** Replaces this process, which has stopped. Never returns; throws if neither the next program nor this one can be executed. */
   execute(): never {
     const own = ownProgram()
-    const { program, id, begunMs } = this.#next ?? { program: own, id: newHandoverId(), begunMs: hostMonotonicMs() }
+    const { program, id } = this.#next ?? { program: own, id: newHandoverId() }
     try {
-      return this.handover.execute(program, id, own, begunMs)
+      return this.handover.execute(program, id, own, this.#begunMs)
     } catch {
-      return this.handover.execute(own, id, own, begunMs)
+      return this.handover.execute(own, id, own, this.#begunMs)
     }
   }
 
-  /** Undefined if this process follows none. */
+  /** What a service manager has to keep for the next process, by name; this one has stopped. */
+  store(): ReadonlyMap<string, number> {
+    return this.handover.store(newHandoverId(), ownProgram(), this.#begunMs)
+  }
+
+  /** Undefined if this process follows none, or does not serve yet. */
   get outcome(): UpgradeOutcome | undefined {
     const { facts } = this.handover
-    if (facts === undefined) return undefined
+    const pauseMs = this.#pauseMs
+    if (facts === undefined || pauseMs === undefined) return undefined
     const { id, problem = '', former, counts } = facts
     return {
       id,
@@ -133,7 +148,7 @@ export class Restart {
       listeners: counts['listeners'] ?? 0,
       registrations: this.#kept['registrations'] ?? 0,
       flows: this.#kept['flows'] ?? 0,
-      pauseMs: this.#pauseMs
+      pauseMs
     }
   }
 }

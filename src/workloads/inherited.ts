@@ -71,7 +71,7 @@ function inherited(found: Left | undefined): Array<Inherited & { readonly fd: nu
   }
   return data.flatMap((one, at) => {
     const fd = descriptors[at]
-    return fd === undefined ? [] : [{ ...one, fd }]
+    return fd === undefined || fd < 0 ? [] : [{ ...one, fd }]
   })
 }
 

@@ -60,8 +60,18 @@ async function move(flows: readonly PatternedFlow[]): Promise<void> {
 }
 
 async function replace(agent: TestAgent): Promise<number> {
-  const { flows } = JSON.parse(await agent.cli('upgrade', '--json')) as { readonly flows: number }
+  const { flows, pauseMs } = JSON.parse(await agent.cli('upgrade', '--json')) as Record<'flows' | 'pauseMs', number>
+  assert.ok(pauseMs > 0)
   return flows
+}
+
+async function areCut(flows: readonly PatternedFlow[]): Promise<void> {
+  await waitFor(() => Promise.resolve(faultsOf(flows).length === flows.length), 'the flows to be cut')
+  assert.deepEqual(
+    flows.map(({ fault }) => /ECONNRESET/.test(fault ?? '')),
+    flows.map(() => true),
+    faultsOf(flows).join('; ')
+  )
 }
 
 test('flows of every kind continue with every byte when the process of either agent is replaced, or of both', async () => {
@@ -134,10 +144,28 @@ test('a flow that is no longer allowed when a process has been replaced does not
   const replaced = replace(b)
   await a.cli('policy', 'remove', 'r1')
   await replaced
-  await waitFor(() => Promise.resolve(faultsOf(flows).length === flows.length), 'the flows to be cut')
+  await areCut(flows)
+  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+})
+
+// The last one: b does not come back.
+test('no flow of a host that is evicted while its process is replaced continues', async () => {
+  const resumed = async (): Promise<string> =>
+    /^warren_flow_interruptions_total\{result="resumed"\} (\d+)/m.exec(await a.cli('metrics'))?.[1] ?? '0'
+  const flows = await opened(4)
+  const before = await resumed()
+  const replaced = b.attempt(['upgrade'])
+  await waitFor(async () => (await a.cli('flows')).match(/waiting/g)?.length === flows.length, 'the flows to wait')
+  await a.cli('evict', 'b')
+  await waitFor(async () => !(await a.cli('flows')).includes(SITE), 'the flows to be cut')
+  // Nobody says so to b: its side waits for the rest of its window, and nobody answers it.
+  assert.equal((await replaced).code, 0)
+  const arrived = flows.map(({ received }) => received)
+  await b.kill()
+  await areCut(flows)
   assert.deepEqual(
-    flows.map(({ fault }) => /ECONNRESET/.test(fault ?? '')),
-    flows.map(() => true),
-    faultsOf(flows).join('; ')
+    flows.map(({ received }) => received),
+    arrived
   )
+  assert.equal(await resumed(), before)
 })

@@ -9,6 +9,18 @@ const why = whyNoSystemd()
 const options = why === undefined ? releaseOptions : { skip: why }
 const SITE = 'dev.web.site.default'
 const SERVER = 'import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind="127.0.0.1")'
+/** Half of a request, and the remainder once it gets a line. */
+const CLIENT = `
+import socket, sys
+c = socket.create_connection(("127.0.0.1", 9090))
+c.sendall(b"GET /etc/hostname HTTP/1.0\\r\\n")
+print("asked", flush=True)
+sys.stdin.readline()
+c.sendall(b"\\r\\n")
+print(c.makefile().read(), flush=True)
+`
+/** Both hosts resume flows. */
+const RESUMES = 'WARREN_RESUME_WINDOW=60s'
 /** Within which an agent that was killed is back: one second of the unit, and the start. */
 const MAX_BACK_MS = 3_000
 
@@ -35,8 +47,8 @@ function install(root: SystemdRoot, file = 'warren.deb'): void {
 }
 
 /** Says how the agent starts, and starts it now and at each boot. */
-function enable(root: SystemdRoot, line: string): void {
-  root.run('sh', '-c', `printf '%s\\n' "$1" >> /etc/warren/warren.env`, 'sh', line)
+function enable(root: SystemdRoot, ...lines: readonly string[]): void {
+  root.run('sh', '-c', `printf '%s\\n' "$@" >> /etc/warren/warren.env`, 'sh', ...lines)
   root.run('systemctl', 'enable', '--now', 'warren')
 }
 
@@ -50,55 +62,72 @@ function assertNothingWasForbidden(root: SystemdRoot): void {
   assert.doesNotMatch(log, /EPERM|EACCES|EROFS|ENOSYS/)
 }
 
-test('under systemd: install, up, join, serve, kill, upgrade, remove, purge', options, async t => {
-  const own = scopeOf(t)
-  const later = laterDeb(own, deb(), '99.0.0')
-  const [a, b] = await twoHosts(own, { 'warren.deb': deb(), 'later.deb': later })
-  for (const root of [a, b]) {
-    install(root)
-    // It has no mesh yet.
-    assert.equal(root.property('warren.service', 'ActiveState'), 'inactive')
-    assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
-    assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
+test(
+  'under systemd: install, up, join, serve, restart without a cut, kill, upgrade, remove, purge',
+  options,
+  async t => {
+    const own = scopeOf(t)
+    const later = laterDeb(own, deb(), '99.0.0')
+    const [a, b] = await twoHosts(own, { 'warren.deb': deb(), 'later.deb': later })
+    for (const root of [a, b]) {
+      install(root)
+      // It has no mesh yet.
+      assert.equal(root.property('warren.service', 'ActiveState'), 'inactive')
+      assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
+      assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
+    }
+
+    enable(a, 'WARREN_UP_OPTIONS="--init example.org"', RESUMES)
+    // Type=notify: once the command is back, the agent serves.
+    assert.match(a.run('warren', 'status'), /example\.org/)
+    assert.equal(a.property('warren.service', 'StatusText'), 'ready: a of example.org')
+    enable(b, `WARREN_JOIN_TOKEN=${a.run('warren', 'token', 'create', 'b').trim()}`, RESUMES)
+    assert.match(b.run('warren', 'status'), /example\.org/)
+    for (const root of [a, b]) assertConfined(root)
+
+    new Program(own, a.enter('python3', '-c', SERVER))
+    const expose = new Program(own, a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080'))
+    await expose.says(/dev\.web\.site\.default\.a/)
+    a.run('warren', 'allow', 'dev.*.*.*', SITE)
+    const forward = new Program(own, b.enter('warren', 'forward', SITE, '--listen', '127.0.0.1:9090'))
+    await forward.says(/127\.0\.0\.1:9090/)
+    await answers(b)
+
+    const client = new Program(own, b.enter('python3', '-c', CLIENT))
+    await client.says(/asked/)
+    await waitFor(() => a.run('warren', 'flows').includes(SITE), 'the flow at the other host')
+    for (const root of [b, a]) {
+      const former = mainPid(root)
+      root.run('systemctl', 'restart', 'warren')
+      assert.notEqual(mainPid(root), former)
+      // Nothing keeps open what the agent closes.
+      assert.equal(root.property('warren.service', 'NFileDescriptorStore'), '0')
+    }
+    client.stdin.write('\n')
+    await client.says(/^a$/m)
+
+    await backAfterKill(t, a)
+    await answers(b)
+
+    const before = mainPid(a)
+    install(a, 'later.deb')
+    assert.notEqual(mainPid(a), before)
+    assert.equal(a.property('warren.service', 'ActiveState'), 'active')
+    await answers(b)
+    for (const root of [a, b]) assertNothingWasForbidden(root)
+
+    a.run('dpkg', '--remove', 'warren')
+    assert.equal(a.property('warren.service', 'LoadState'), 'not-found')
+    assert.throws(() => a.run('pgrep', '--exact', 'warren'))
+    a.run('test', '-s', '/etc/warren/warren.env')
+    assert.match(a.run('dpkg', '--purge', 'warren'), /stay in \/var\/lib\/warren/)
+    assert.throws(() => a.run('test', '-e', '/etc/warren'))
+    // Its keys are there, and a new installation has the same host.
+    install(a)
+    a.run('systemctl', 'start', 'warren')
+    assert.match(a.run('warren', 'status'), /example\.org/)
   }
-
-  enable(a, 'WARREN_UP_OPTIONS="--init example.org"')
-  // Type=notify: once the command is back, the agent serves.
-  assert.match(a.run('warren', 'status'), /example\.org/)
-  assert.equal(a.property('warren.service', 'StatusText'), 'ready: a of example.org')
-  enable(b, `WARREN_JOIN_TOKEN=${a.run('warren', 'token', 'create', 'b').trim()}`)
-  assert.match(b.run('warren', 'status'), /example\.org/)
-  for (const root of [a, b]) assertConfined(root)
-
-  new Program(own, a.enter('python3', '-c', SERVER))
-  const expose = new Program(own, a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080'))
-  await expose.says(/dev\.web\.site\.default\.a/)
-  a.run('warren', 'allow', 'dev.*.*.*', SITE)
-  const forward = new Program(own, b.enter('warren', 'forward', SITE, '--listen', '127.0.0.1:9090'))
-  await forward.says(/127\.0\.0\.1:9090/)
-  await answers(b)
-
-  await backAfterKill(t, a)
-  await answers(b)
-
-  const before = mainPid(a)
-  install(a, 'later.deb')
-  assert.notEqual(mainPid(a), before)
-  assert.equal(a.property('warren.service', 'ActiveState'), 'active')
-  await answers(b)
-  for (const root of [a, b]) assertNothingWasForbidden(root)
-
-  a.run('dpkg', '--remove', 'warren')
-  assert.equal(a.property('warren.service', 'LoadState'), 'not-found')
-  assert.throws(() => a.run('pgrep', '--exact', 'warren'))
-  a.run('test', '-s', '/etc/warren/warren.env')
-  assert.match(a.run('dpkg', '--purge', 'warren'), /stay in \/var\/lib\/warren/)
-  assert.throws(() => a.run('test', '-e', '/etc/warren'))
-  // Its keys are there, and a new installation has the same host.
-  install(a)
-  a.run('systemctl', 'start', 'warren')
-  assert.match(a.run('warren', 'status'), /example\.org/)
-})
+)
 
 test('an agent that stands still is started again by the watchdog of its unit', options, async t => {
   const own = scopeOf(t)

@@ -15,12 +15,16 @@ import { addUpOptions } from '../options/up.ts'
 import { printJsonLine, StartLines, say, whenReaderEnds } from '../output/index.ts'
 import { endingSignals, inWords } from '../signals.ts'
 import { serviceManager } from '../systemd.ts'
+import { isRestarting } from '../systemd-job.ts'
 import { unknownVariables } from '../unknown-variables.ts'
 import { configOf, type UpOptions } from '../up-options.ts'
 
 // Not an import: that would load the agent for every other command as well.
 type RunningAgent = import('../../agent/index.ts').RunningAgent
 type Restart = import('../../restart/index.ts').Restart
+
+/** They are meant for this process alone. */
+const HANDED = ['WARREN_HANDOVER', 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']
 
 const AFTER = `
 The token may also be in a file (--join @FILE), on standard input (--join -) or in WARREN_JOIN_TOKEN. A token on the command line
@@ -39,7 +43,7 @@ export function addUp(program: Command): void {
       const options = command.optsWithGlobals<UpOptions>()
       // Before anything is taken out of it.
       const env = { ...process.env }
-      delete process.env['WARREN_HANDOVER']
+      for (const name of HANDED) delete process.env[name]
       if (options.quiet !== true) for (const line of unknownVariables(command, process.env)) say(line)
       await up(options, command.getOptionValueSource('mdns') === 'cli', env)
     })
@@ -50,6 +54,9 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   // An agent does not end because nobody reads that it is ready.
   whenReaderEnds('ignored')
   const restart = options.check === true ? undefined : await openRestart(env)
+  const manager = await serviceManager(process.env)
+  // Its copies would keep open what this process closes.
+  manager.forget(restart?.handover.storedNames ?? [])
   const {
     config: settings,
     declared,
@@ -82,7 +89,6 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   restart?.settled()
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)
-  const manager = await serviceManager(process.env)
   manager.ready(`ready: ${agent.machine} of ${agent.trustDomain}`)
   await (restart === undefined ? ending.asked : Promise.race([ending.asked, restart.asked]))
   const isReplaced = restart?.isAsked === true && !ending.signal.aborted
@@ -90,19 +96,21 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
     manager.replacing()
   } else {
     manager.stopping()
+    if (await isRestarting(env)) restart?.followedLater()
   }
   if (drainMs > 0) await agent.drain(drainMs)
-  if (!isReplaced) return await agent.stop()
+  if (restart?.isAsked !== true) return await agent.stop()
   restart.leaveListeners()
   await restart.handover.collect()
   await agent.stop()
-  restart.execute()
+  if (isReplaced) restart.execute()
+  manager.keep(restart.store())
 }
 
 async function openRestart(env: NodeJS.ProcessEnv): Promise<Restart | undefined> {
   const { openHandover, Restart } = await import('../../restart/index.ts')
   const handover = await openHandover(env)
-  const { WARREN_HANDOVER: _former, ...others } = env
+  const others = Object.fromEntries(Object.entries(env).filter(([name]) => !HANDED.includes(name)))
   return handover === undefined ? undefined : new Restart(handover, others)
 }
 
