@@ -8,9 +8,17 @@ import { BEFORE } from '../report.ts'
 const SERVER = 'bench.target.server.default'
 const CLIENT = 'bench.load.client.default'
 
+type Carrier = 'direct' | 'mesh-port' | 'mesh'
+
+const NAMES: Readonly<Record<Carrier, string>> = {
+  direct: 'warren',
+  'mesh-port': 'warren at the mesh port',
+  mesh: 'warren over mesh'
+}
+
 /** Two agents that trust each other, and an ordinary unix server behind one of them. */
-export const warren = (carrier: 'direct' | 'mesh'): Contender => ({
-  name: carrier === 'direct' ? 'warren' : 'warren over mesh',
+export const warren = (carrier: Carrier): Contender => ({
+  name: NAMES[carrier],
   missing: () => undefined,
   start: async (scope: Scope, target: string) => await unixServer(scope, target, carrier)
 })
@@ -33,7 +41,7 @@ export const warrenBefore = (checkout: string): Contender => ({
 async function unixServer(
   scope: Scope,
   target: string,
-  carrier: 'direct' | 'mesh',
+  carrier: Carrier,
   build = WARREN,
   options: readonly string[] = []
 ): Promise<Started> {
@@ -67,7 +75,7 @@ export const warrenUdpForward: Contender = {
 
 async function allowedPair(
   scope: Scope,
-  carrier: 'direct' | 'mesh',
+  carrier: Carrier,
   build = WARREN,
   options: readonly string[] = []
 ): Promise<readonly [TestAgent, TestAgent]> {

@@ -17,6 +17,7 @@ import { type Running, tcpMeasures } from './measures.ts'
 const CONTENDERS: readonly Contender[] = [
   warren('direct'),
   warrenAudited,
+  warren('mesh-port'),
   warren('mesh'),
   haproxy(installed),
   stunnel(installed),
@@ -46,6 +47,8 @@ export async function tcpSuite(
     const missing = contender.missing()
     if (missing === undefined) {
       const started = await contender.start(scope, target)
+      // An endpoint that nobody connects to within 10 s is removed, and the others may take longer to start.
+      await load.run('latency', started.path, 1, 64)
       running.push({ name: contender.name, ours: contender.name.startsWith('warren'), ...started })
     } else say(`skipped: ${missing}`)
   }

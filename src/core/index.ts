@@ -25,6 +25,7 @@ export {
   tryLock,
   writeOutput
 } from './files/index.ts'
+export { peekFirstByte } from './first-byte.ts'
 export { lazy } from './lazy.ts'
 export {
   type KeyedRate,

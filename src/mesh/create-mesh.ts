@@ -6,7 +6,7 @@ import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
 import { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
-import { Pinger, StagedSockets } from './libp2p-shims/index.ts'
+import { Pinger, SharedPort, StagedSockets } from './libp2p-shims/index.ts'
 import { MAX_GOSSIP_WAITING_BYTES } from './limits.ts'
 import { Libp2pMesh, type MeshParts } from './mesh.ts'
 import { createNode } from './node.ts'
@@ -28,6 +28,8 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
   const sessions = new Sessions(peer)
   const pinger = new Pinger()
   const staged = new StagedSockets()
+  const strangers = new Strangers(metrics)
+  const shared = new SharedPort({ enter: socket => strangers.enter(socket), log, stopping: signal })
   const duplicates = new Duplicates(clock, log)
   const paced = new PacedRegistrar({
     onFull: ({ remotePeer }) =>
@@ -43,7 +45,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       verifyChain,
       onRefused,
       sessions,
-      strangers: new Strangers(metrics),
+      strangers,
       duplicates,
       refusals: new AdmissionLog(log, clock),
       log
@@ -58,6 +60,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     },
     pinger,
     staged,
+    shared,
     paced
   })
   const connections = new Connections({ node, sessions, log, isStopping: () => signal.aborted })
@@ -102,7 +105,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     clock
   })
   const gossip = new Gossip(node.services.pubsub, trustDomain, { paced, log, clock, metrics })
-  const services = { duplicates, onDemand, peerStreams, streams, relay, requests, gossip, pinger }
+  const services = { duplicates, onDemand, peerStreams, streams, relay, requests, gossip, pinger, shared }
   return new Libp2pMesh({ peer, node, sessions, connections, redialer, ...services, stopping, options })
 }
 

@@ -1,4 +1,5 @@
 export { createMesh } from './create-mesh.ts'
+export { meshEnd } from './dialing/index.ts'
 export type {
   AdmissionVerdict,
   GossipHandler,
@@ -8,6 +9,7 @@ export type {
   MeshOptions,
   MeshProtocol,
   MeshTopic,
+  PortSharer,
   RelayedStream,
   RequestHandler,
   RequestOptions,

@@ -78,6 +78,8 @@ export const MAX_CONNECTIONS = 1_024
 /** Inbound connections that are not admitted yet, in all and from one IPv4 address or one /64 of IPv6. */
 export const MAX_PENDING_CONNECTIONS = 1_024
 export const MAX_PENDING_CONNECTIONS_PER_HOST = 512
+/** Connections of the data plane at the mesh port: above its own bounds for all that it accepts. */
+export const MAX_SHARED_CONNECTIONS = 4_096
 /** From the accept to the choice of the protocol, which are the first bytes of the other side. */
 export const FIRST_BYTES_TIMEOUT_MS = 2_000
 /** New connections per second and address. Many agents may share one address: NAT, containers. */

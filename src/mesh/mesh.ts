@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { detach, ErrorCode, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, type HostPort, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Duplicates, Sessions } from './admission/index.ts'
 import {
@@ -14,7 +14,14 @@ import type { Redialer } from './dialing/index.ts'
 import { startFailure, translate } from './failure.ts'
 import type { Gossip } from './gossip/gossip.ts'
 import { peerKeyFromId } from './keys.ts'
-import { checkShims, localAddressOf, type Pinger, remoteAddressOf } from './libp2p-shims/index.ts'
+import {
+  checkShims,
+  localAddressOf,
+  type Pinger,
+  remoteAddressOf,
+  remoteEndOf,
+  type SharedPort
+} from './libp2p-shims/index.ts'
 import { GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
 import { type MeshNode, stopNode } from './node.ts'
 import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
@@ -28,6 +35,7 @@ import type {
   MeshOptions,
   MeshProtocol,
   MeshTopic,
+  PortSharer,
   RelayedStream,
   RequestHandler,
   RequestOptions,
@@ -49,6 +57,7 @@ export interface MeshParts {
   readonly requests: RequestService
   readonly gossip: Gossip
   readonly pinger: Pinger
+  readonly shared: SharedPort
   readonly stopping: AbortController
   readonly options: MeshOptions
 }
@@ -185,6 +194,10 @@ export class Libp2pMesh implements Mesh {
     this.#parts.streams.onStream(handler)
   }
 
+  sharePort(sharer: PortSharer): void {
+    this.#parts.shared.share(sharer)
+  }
+
   connected(): PeerKey[] {
     return this.#parts.connections.peers()
   }
@@ -204,6 +217,11 @@ export class Libp2pMesh implements Mesh {
   remoteAddressOf(peer: PeerKey): string | undefined {
     const raw = this.#parts.sessions.rawTo(peer)
     return raw === undefined ? undefined : remoteAddressOf(raw)
+  }
+
+  dialledAt(peer: PeerKey): HostPort | undefined {
+    const raw = this.#parts.sessions.rawTo(peer)
+    return raw?.direction === 'outbound' ? remoteEndOf(raw) : undefined
   }
 
   machineOf(peer: PeerKey): string | undefined {

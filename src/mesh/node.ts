@@ -18,13 +18,14 @@ import { gossipService } from './gossip/gossip-service.ts'
 import type { PacedRegistrar } from './gossip/paced-registrar.ts'
 import { peerKeyFromId } from './keys.ts'
 import { libp2pLogger } from './libp2p-log.ts'
-import { gatherWindowUpdates, type Pinger, type StagedSockets } from './libp2p-shims/index.ts'
+import { gatherWindowUpdates, type Pinger, type SharedPort, type StagedSockets } from './libp2p-shims/index.ts'
 import {
   INBOUND_CONNECTIONS_PER_SECOND,
   MAX_ADDRESS_DIAL_TIMEOUT_MS,
   MAX_CONNECTIONS,
   MAX_PARALLEL_DIALS,
   MAX_PENDING_CONNECTIONS,
+  MAX_SHARED_CONNECTIONS,
   MAX_STREAM_READ_BYTES,
   MAX_STREAM_WINDOW_BYTES,
   MAX_STREAM_WRITE_BYTES,
@@ -45,6 +46,7 @@ export interface NodeOptions {
   readonly discovery: DiscoveryOptions
   readonly pinger: Pinger
   readonly staged: StagedSockets
+  readonly shared: SharedPort
   readonly paced: PacedRegistrar
 }
 
@@ -56,6 +58,7 @@ export async function createNode({
   discovery: found,
   pinger,
   staged,
+  shared,
   paced
 }: NodeOptions): Promise<MeshNode> {
   const { advertise } = mesh
@@ -64,7 +67,11 @@ export async function createNode({
   // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
   const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> = { ipv6Only: false }
   // Above our own bounds, which make room: this one and that of the connection manager refuse whoever comes next.
-  const transport = tcp({ maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING, backlog: 512, listenOpts })
+  const transport = tcp({
+    maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING + MAX_SHARED_CONNECTIONS,
+    backlog: 512,
+    listenOpts
+  })
   return await createLibp2p({
     privateKey,
     start: false,
@@ -75,7 +82,7 @@ export async function createNode({
       // The argument of the filter is not used: it lacks public addresses until another host has dialled them back.
       announceFilter: addresses => (advertise === undefined ? addresses : advertised(advertise(), listening(), self))
     },
-    transports: [components => staged.watch(transport(components))],
+    transports: [components => shared.watch(staged.watch(transport(components)))],
     connectionGater: admission.strangers.gater,
     connectionEncrypters: [components => new AdmissionEncrypter(noise()(components), admission)],
     streamMuxers: [

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock, HostPort, Logger, Metrics } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
@@ -55,6 +56,14 @@ export interface RelayedStream {
 
 /** `peer` opened the stream; if a third member relays it, `peer` is that member and `via` its machine name. */
 export type StreamHandler = (duplex: Duplex, peer: PeerKey, via: string | undefined) => void
+
+/** Another protocol at the port of the mesh. */
+export interface PortSharer {
+  /** Whether a connection that begins with this byte is its own. One of libp2p begins with 0x13. */
+  readonly takes: (firstByte: number) => boolean
+  /** Owns the connection from then on. The byte has not been consumed, and the socket is paused. */
+  readonly serve: (socket: Socket, firstByte: number) => void
+}
 
 export interface MeshOptions {
   /** The host's Ed25519 key: its raw 32-byte seed, or the private KeyObject. */
@@ -155,6 +164,8 @@ export interface Mesh {
   openRelayed(peer: PeerKey, options?: { readonly signal?: AbortSignal }): Promise<RelayedStream>
   /** Sets the handler of streams that peers open. The handler owns them from then on. */
   onStream(handler: StreamHandler): void
+  /** Hands the connections to the port of the mesh that are not of libp2p to another protocol. */
+  sharePort(sharer: PortSharer): void
   connected(): PeerKey[]
   /** The hosts whose identity more than one process uses: they take each other's place all the time. */
   duplicates(): DuplicateHosts
@@ -168,6 +179,8 @@ export interface Mesh {
    * only one through others.
    */
   remoteAddressOf(peer: PeerKey): string | undefined
+  /** Where this host has dialled a connected peer. Undefined if the peer has dialled this host, or is not connected. */
+  dialledAt(peer: PeerKey): HostPort | undefined
   /** Machine name of a connected peer, from the certificate it was admitted with. */
   machineOf(peer: PeerKey): string | undefined
   onConnect(listener: (peer: PeerKey, machine: string) => void): void

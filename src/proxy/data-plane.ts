@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { LocalUser } from '../attest/index.ts'
 import type { ErrorCode, HostPort, Protocol } from '../core/index.ts'
@@ -48,6 +49,11 @@ export interface DataPlane {
   readonly dataAddress: () => HostPort
   /** Takes over a stream that another agent opened to us over the mesh. */
   readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+  /** Takes over connections to the port of the mesh that are for the data plane. They are served like those to the data port. */
+  readonly atMeshPort: {
+    readonly takes: (firstByte: number) => boolean
+    readonly serve: (socket: Socket, firstByte: number) => void
+  }
   /**
    * Makes the connections to the agent `peer` that its request asks for, and returns how many.
    *

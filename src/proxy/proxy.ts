@@ -20,7 +20,7 @@ import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
 import { FLOWS, HandedFlows } from './handed-flows.ts'
-import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
+import { Admission, DataServer, isDataByte, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
 import {
@@ -185,6 +185,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
 
     dataAddress: () => server.address(),
     acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, streamPath(via)),
+    atMeshPort: { takes: isDataByte, serve: (socket, byte) => server.acceptAtMeshPort(socket, byte) },
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     connectBack: (peer, request) => dialler.asked(peer, request),
     pathAppeared(machine) {

@@ -28,7 +28,10 @@ const SERVERS = {
       ['direct', 'udp']
     ]
   },
-  closed: { way: 'libp2p, since neither reaches the data port of the other', shown: [['mesh'], ['mesh']] },
+  closed: {
+    way: 'its mesh port, since neither reaches the data port of the other',
+    shown: [['mesh-port', 'mesh-port fastpath'], ['mesh-port']]
+  },
   apart: { way: 'a relay', shown: [['relay'], ['relay']] },
   hidden: {
     way: 'a connection that it dials back from behind a NAT',

@@ -23,6 +23,8 @@ const noMesh: CarrierDeps = {
   trustDomain: TRUST_DOMAIN,
   verifyAgent: () => ({ ok: false, detail: 'it is not known' }),
   openStream: nowhere,
+  meshPortsOf: () => [],
+  isDialledBy: () => false,
   openRelayed: nowhere,
   connectBack: nowhere,
   askAlive: nowhere,
@@ -45,7 +47,7 @@ test('only what was dialled to the data port itself may join or send packets to 
   const all = carriers(noMesh)
   for (const { name, allows } of all) {
     const isDirect = name === 'direct'
-    const isTcp = isDirect || name === 'reverse'
+    const isTcp = isDirect || name === 'mesh-port' || name === 'reverse'
     const expected = { fastPath: isTcp, datagrams: isDirect, identification: isTcp, unauthenticated: isDirect }
     assert.deepEqual(allows, expected, name)
   }
@@ -56,7 +58,8 @@ test('what is no carrier is refused with the names of those that are', () => {
   assert.throws(
     () => requireCarrier('pigeon'),
     (err: unknown) =>
-      WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, mesh, relay/.test(err.hint ?? '')
+      WarrenError.is(err, ErrorCode.InvalidOption) &&
+      /auto, direct, mesh-port, reverse, mesh, relay/.test(err.hint ?? '')
   )
 })
 

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net'
 import type { MessageStream, MultiaddrConnection } from '@libp2p/interface'
 import { type Metrics, networkOf, type UnprovenPlace, UnprovenQuota } from '../../core/index.ts'
 import { FIRST_BYTES_TIMEOUT_MS, MAX_PENDING_CONNECTIONS, MAX_PENDING_CONNECTIONS_PER_HOST } from '../limits.ts'
@@ -29,6 +30,13 @@ export class Strangers {
       if (raw.status !== 'open') place.release()
       return false
     }
+  }
+
+  /** A place for a connection whose first byte has not arrived. It is destroyed when it loses the place. */
+  enter(socket: Socket): UnprovenPlace {
+    const place = this.#quota.enter(networkOf(socket.remoteAddress ?? ''), () => socket.destroy())
+    socket.once('close', place.release)
+    return place
   }
 
   /** The other side has chosen the protocol of the admission. Its first bytes are no event: a listener would take them. */

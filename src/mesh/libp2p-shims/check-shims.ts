@@ -7,6 +7,7 @@ import { gatherWritesTest } from './gather-writes.ts'
 import { pingTest } from './pinger.ts'
 import { quietDecoderTest } from './quiet-decoder.ts'
 import { runSelfTests } from './self-test.ts'
+import { sharedPortTest } from './shared-port.ts'
 import { stagedSocketsTest } from './staged-sockets.ts'
 import { windowUpdatesTest } from './window-updates.ts'
 
@@ -27,6 +28,7 @@ export async function checkShims(log: Logger): Promise<void> {
     windowUpdatesTest(multiplexers()),
     gatherWritesTest(tcp()({ logger })),
     stagedSocketsTest(tcp()({ logger })),
+    sharedPortTest(tcp()({ logger })),
     quietDecoderTest(noise(), { logger })
   ]
   detach(log, 'self-tests of libraries', runSelfTests(optional, log))

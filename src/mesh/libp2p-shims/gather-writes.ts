@@ -1,7 +1,7 @@
 import { createServer, Socket } from 'node:net'
 import type { Connection, MessageStream, Transport, Upgrader } from '@libp2p/interface'
 import { multiaddr } from '@multiformats/multiaddr'
-import { within, withoutMapping } from '../../core/index.ts'
+import { type HostPort, within, withoutMapping } from '../../core/index.ts'
 import type { SelfTest } from './self-test.ts'
 
 const LOOPBACK_MS = 1_000
@@ -36,6 +36,13 @@ export function localAddressOf(connection: MessageStream): string | undefined {
 export function remoteAddressOf(connection: MessageStream): string | undefined {
   const remote = socketOf(connection)?.remoteAddress
   return remote === undefined ? undefined : withoutMapping(remote)
+}
+
+/** The address and port of the other end; undefined if they are not known. */
+export function remoteEndOf(connection: MessageStream): HostPort | undefined {
+  const { remoteAddress, remotePort } = socketOf(connection) ?? {}
+  if (remoteAddress === undefined || remotePort === undefined) return undefined
+  return { host: withoutMapping(remoteAddress), port: remotePort }
 }
 
 // libp2p has no option for this. A connection whose socket cannot be found is written to as libp2p does.

@@ -3,6 +3,7 @@ import type { Carrier, Path } from './carrier.ts'
 import { DIRECT_PATH, direct } from './direct.ts'
 import type { IdentifyDeps } from './identify.ts'
 import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
+import { MESH_PORT_PATH, type MeshPortCarrierDeps, meshPort } from './mesh-port.ts'
 import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
 import { type ReverseCarrierDeps, reverse } from './reverse.ts'
 
@@ -10,12 +11,13 @@ export type { Carried, Carrier, Path, ProbedAgent } from './carrier.ts'
 export { DIRECT_PATH as DATA_PORT_PATH } from './direct.ts'
 export { type Probed, probeCarriers } from './probe.ts'
 export { REVERSE_PATH } from './reverse.ts'
+export { MESH_PORT_PATH }
 
 /** Every carrier. A further one is a file of this folder, and its name here. */
-const ALL = [direct, reverse, mesh, relay]
+const ALL = [direct, meshPort, reverse, mesh, relay]
 
 /** The parts of the agent that the carriers use. */
-export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps & ReverseCarrierDeps & IdentifyDeps
+export type CarrierDeps = MeshCarrierDeps & MeshPortCarrierDeps & RelayCarrierDeps & ReverseCarrierDeps & IdentifyDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
@@ -41,6 +43,8 @@ const NO_MESH: CarrierDeps = {
   verifyAgent: () => ({ ok: false, detail: 'there is no mesh' }),
   openStream: NOWHERE,
   askAlive: NOWHERE,
+  meshPortsOf: () => [],
+  isDialledBy: () => false,
   openRelayed: NOWHERE,
   connectBack: NOWHERE,
   helperFor: NOWHERE

@@ -22,7 +22,7 @@ export interface MeshCarrierDeps {
 export function mesh({ openStream, askAlive }: MeshCarrierDeps): Carrier {
   return {
     name: MESH_PATH.name,
-    rank: 2,
+    rank: 3,
     backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
     isLastResort: true,
     allows: MESH_PATH.allows,

@@ -31,7 +31,7 @@ export function relayPath(via: string): Path {
 export function relay({ openRelayed, helperFor }: RelayCarrierDeps): Carrier {
   return {
     name: 'relay',
-    rank: 3,
+    rank: 4,
     backoff: { firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS },
     isLastResort: false,
     allows: ALLOWED,

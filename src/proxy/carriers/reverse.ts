@@ -28,7 +28,7 @@ export function reverse(deps: ReverseCarrierDeps): Carrier {
   const { connectBack } = deps
   return {
     name: REVERSE_PATH.name,
-    rank: 1,
+    rank: 2,
     backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
     isLastResort: false,
     allows: REVERSE_PATH.allows,

@@ -13,10 +13,11 @@ import {
   systemCode,
   takeListener,
   UNAUTHENTICATED_LINES,
+  type UnprovenPlace,
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DATA_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
+import { DATA_PORT_PATH, MESH_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
@@ -33,6 +34,14 @@ import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
  * Maximum of acceptors, one for each relaying machine. Beyond it the least recently used one is made again when needed.
  */
 const MAX_ACCEPTORS = 64
+const KEEP_ALIVE_MS = 15_000
+/** The content type of a handshake record, with which a TLS client begins. RFC 8446, 5.1. */
+const TLS_FIRST_BYTE = 0x16
+
+/** Whether a connection that begins with this byte is one for the data port: TLS, a fast-path connection, or one dialled back. */
+export function isDataByte(byte: number): boolean {
+  return byte === TLS_FIRST_BYTE || byte === FIRST_BYTE || byte === REVERSE_FIRST_BYTE
+}
 
 /**
  * The data port, for direct connections and for streams of the mesh alike.
@@ -93,7 +102,7 @@ export class DataServer {
         })
       ]
     ])
-    this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 })
+    this.#tcp = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS })
     this.#tcp.on('connection', socket => this.#accept(socket))
   }
 
@@ -151,6 +160,18 @@ export class DataServer {
     }
   }
 
+  /** Serves a connection that came to the port of the mesh. Its first byte has not been consumed. */
+  acceptAtMeshPort(socket: Socket, byte: number): void {
+    if (this.#context.stopping.aborted || !this.#tcp.listening) {
+      socket.destroy()
+      return
+    }
+    socket.setKeepAlive(true, KEEP_ALIVE_MS)
+    const place = this.#limiter.enter(socket)
+    place.heard()
+    this.#begin(socket, byte, place, MESH_PORT_PATH)
+  }
+
   /** The other agents open their next flows in new sessions. */
   turnAway(): void {
     for (const session of this.sessions) session.turnAway()
@@ -166,11 +187,13 @@ export class DataServer {
   }
 
   #accept(socket: Socket): void {
-    firstByte(socket, this.#limiter, (byte, place) => {
-      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
-      else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
-      else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
-    })
+    firstByte(socket, this.#limiter, (byte, place) => this.#begin(socket, byte, place, DATA_PORT_PATH))
+  }
+
+  #begin(socket: Socket, byte: number, place: UnprovenPlace, path: Path): void {
+    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+    else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
+    else this.#acceptor(path).acceptTcp(socket, place.release)
   }
 
   // A TLS socket does not show which stream is below it, so each path has an acceptor of its own.

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import type { UnprovenPlace } from '../../core/index.ts'
+import { peekFirstByte, type UnprovenPlace } from '../../core/index.ts'
 import type { HandshakeLimiter } from '../handshake-limiter.ts'
 
 /**
@@ -13,14 +13,8 @@ export function firstByte(
 ): void {
   socket.on('error', () => {})
   const place = limiter.enter(socket)
-  const look = (): void => {
-    const chunk: Buffer | null = socket.read()
-    const byte = chunk?.[0]
-    if (chunk === null || byte === undefined) return
-    socket.off('readable', look)
-    socket.unshift(chunk)
+  peekFirstByte(socket, byte => {
     place.heard()
     callback(byte, place)
-  }
-  socket.on('readable', look)
+  })
 }

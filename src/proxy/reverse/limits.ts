@@ -10,5 +10,5 @@ export const MAX_REVERSE_WAITING_PER_USER = 128
 export const MAX_REVERSE_WAITING = 256
 /** Connections that one request may ask for. */
 export const MAX_TOKENS = 32
-/** Ports of one host that are dialled. It announces one for all of its addresses. */
-export const MAX_REVERSE_PORTS = 2
+/** Ports of one host that are dialled. It announces one data port for all of its addresses, and the port of its mesh. */
+export const MAX_REVERSE_PORTS = 3

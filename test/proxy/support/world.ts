@@ -134,6 +134,9 @@ export class Host {
   askBack: (peer: PeerKey, request: Uint8Array) => Promise<number>
   /** Where it dials a host that asks it to. */
   dataPortsOf: (peer: PeerKey) => HostPort[] = () => []
+  /** Where it reaches the mesh port of a host; nowhere unless a test says so. */
+  meshPortsOf: (peer: PeerKey) => HostPort[] = () => []
+  isDialledBy: (peer: PeerKey) => boolean = () => false
   /** Of which hosts the proxy said that they do not answer. */
   readonly unreachable: PeerKey[] = []
   refresh: (peer: PeerKey) => Promise<void> = async () => {}
@@ -375,6 +378,8 @@ export class Host {
         dataPortsOf: peer => this.dataPortsOf(peer)
       },
       openStream: peer => this.openStream(peer),
+      meshPortsOf: peer => this.meshPortsOf(peer),
+      isDialledBy: peer => this.isDialledBy(peer),
       openRelayed: peer => this.openRelayed(peer),
       askAlive: async () => {},
       helperFor: async () => 'gamma',

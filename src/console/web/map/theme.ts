@@ -25,6 +25,8 @@ export function themeOf(): Theme {
     found: colour('accent'),
     carriers: {
       direct: colour('direct'),
+      'mesh-port': colour('direct'),
+      reverse: colour('direct'),
       mesh: colour('mesh'),
       relay: colour('relay'),
       udp: colour('direct'),

@@ -70,7 +70,7 @@ const LIVING: readonly Row[] = [
     },
     // Another path is used, and the better one is named.
     cause:
-      /^ok +path +(reverse|mesh): direct \S+:7461 does not lead to it \(nothing comes back: .* firewall drops it\)/m,
+      /^ok +path +(mesh-port|reverse|mesh): direct \S+:7461 does not lead to it \(nothing comes back: .* firewall drops it\)/m,
     next: /open TCP and UDP 7461 of b/
   },
   {

@@ -1293,7 +1293,7 @@ export declare type Flow = Message<"warren.api.v1.Flow"> & {
   protocol: Protocol;
 
   /**
-   * "direct", "reverse", "mesh", "relay via MACHINE", "local" (the same host), or "udp" while datagrams go as packets of their own.
+   * "direct", "mesh-port", "reverse", "mesh", "relay via MACHINE", "local" (the same host), or "udp" while datagrams go as packets of their own.
    *
    * @generated from field: string carrier = 6;
    */
