@@ -5,8 +5,8 @@ import {
   type Announcer,
   Enforcement,
   Readiness,
+  wireCarriers,
   wireMesh,
-  wireReverse,
   wireTrust
 } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbort, within } from '../core/index.ts'
@@ -220,8 +220,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
     base.onProgress({ waitsFor: 'sync', addresses: [], machine })
   })
   mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
-  wireReverse(mesh, proxy.connectBack)
-  mesh.onStream((stream, peer, via) => proxy.acceptCarrier(stream, peer, via))
+  wireCarriers(mesh, proxy)
   return { readiness: new Readiness(), synchronised: synchronised.promise }
 }
 

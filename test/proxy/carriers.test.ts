@@ -25,6 +25,7 @@ const noMesh: CarrierDeps = {
   openStream: nowhere,
   openRelayed: nowhere,
   connectBack: nowhere,
+  punch: { canReach: () => false, connect: nowhere },
   askAlive: nowhere,
   helperFor: nowhere
 }
@@ -45,7 +46,7 @@ test('only what was dialled to the data port itself may join or send packets to 
   const all = carriers(noMesh)
   for (const { name, allows } of all) {
     const isDirect = name === 'direct'
-    const isTcp = isDirect || name === 'reverse'
+    const isTcp = isDirect || name === 'reverse' || name === 'punched'
     const expected = { fastPath: isTcp, datagrams: isDirect, identification: isTcp, unauthenticated: isDirect }
     assert.deepEqual(allows, expected, name)
   }
@@ -56,7 +57,7 @@ test('what is no carrier is refused with the names of those that are', () => {
   assert.throws(
     () => requireCarrier('pigeon'),
     (err: unknown) =>
-      WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, mesh, relay/.test(err.hint ?? '')
+      WarrenError.is(err, ErrorCode.InvalidOption) && /auto, direct, reverse, punched, mesh, relay/.test(err.hint ?? '')
   )
 })
 

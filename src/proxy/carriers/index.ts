@@ -3,19 +3,21 @@ import type { Carrier, Path } from './carrier.ts'
 import { DIRECT_PATH, direct } from './direct.ts'
 import type { IdentifyDeps } from './identify.ts'
 import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
+import { type PunchedCarrierDeps, punched } from './punched.ts'
 import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
 import { type ReverseCarrierDeps, reverse } from './reverse.ts'
 
 export type { Carried, Carrier, Path, ProbedAgent } from './carrier.ts'
 export { DIRECT_PATH as DATA_PORT_PATH } from './direct.ts'
 export { type Probed, probeCarriers } from './probe.ts'
+export { PUNCHED_PATH } from './punched.ts'
 export { REVERSE_PATH } from './reverse.ts'
 
 /** Every carrier. A further one is a file of this folder, and its name here. */
-const ALL = [direct, reverse, mesh, relay]
+const ALL = [direct, reverse, punched, mesh, relay]
 
 /** The parts of the agent that the carriers use. */
-export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps & ReverseCarrierDeps & IdentifyDeps
+export type CarrierDeps = MeshCarrierDeps & RelayCarrierDeps & ReverseCarrierDeps & PunchedCarrierDeps & IdentifyDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
@@ -43,6 +45,7 @@ const NO_MESH: CarrierDeps = {
   askAlive: NOWHERE,
   openRelayed: NOWHERE,
   connectBack: NOWHERE,
+  punch: { canReach: () => false, connect: NOWHERE },
   helperFor: NOWHERE
 }
 

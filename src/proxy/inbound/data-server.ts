@@ -13,15 +13,15 @@ import {
   systemCode,
   takeListener,
   UNAUTHENTICATED_LINES,
+  type UnprovenPlace,
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DATA_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
+import { DATA_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { REVERSE_FIRST_BYTE, type ReverseConnection, type ReverseRequester } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import type { InboundContext } from './inbound-context.ts'
@@ -35,6 +35,23 @@ import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
 const MAX_ACCEPTORS = 64
 
 /**
+ * Takes connections that are no sessions, by their first byte, which has not been consumed. Each has the place of a peer that has
+ * not proved itself.
+ */
+export type Openings = Readonly<Record<number, { readonly accept: (socket: Socket, place: UnprovenPlace) => void }>>
+
+/** A connection that this agent made to another, which has begun to send. */
+export interface MadeConnection {
+  readonly socket: Socket
+  /** Has not been consumed. */
+  readonly firstByte: number
+  /** The agent on whose account it counts. */
+  readonly peer: PeerKey
+  /** Its place among those that are being made; must be given back once an identity is proved on it. */
+  readonly place: UnprovenPlace
+}
+
+/**
  * The data port, for direct connections and for streams of the mesh alike.
  *
  * A peer without a certificate that `verify` accepts gets no answer, except under ALPNs of their own: joining, the renewal of a
@@ -44,7 +61,7 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
-  readonly #reverse: Pick<ReverseRequester, 'accept'>
+  readonly #openings: Openings
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
@@ -56,15 +73,9 @@ export class DataServer {
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
-  /** `reverse` recognises the connections that this agent asked another for. */
-  constructor(
-    context: InboundContext,
-    contexts: ContextCache,
-    limits: ProxyLimits,
-    reverse: Pick<ReverseRequester, 'accept'>
-  ) {
+  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits, openings: Openings) {
     this.#context = context
-    this.#reverse = reverse
+    this.#openings = openings
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
@@ -143,10 +154,10 @@ export class DataServer {
   }
 
   /** Serves a connection that this agent made because another asked for it. */
-  serveReverse({ socket, firstByte: byte, place, peer }: ReverseConnection): void {
+  serveMade({ socket, firstByte: byte, place, peer }: MadeConnection, path: Path): void {
     if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
     else {
-      this.acceptCarrier(socket, peer, REVERSE_PATH)
+      this.acceptCarrier(socket, peer, path)
       place.release()
     }
   }
@@ -167,8 +178,9 @@ export class DataServer {
 
   #accept(socket: Socket): void {
     firstByte(socket, this.#limiter, (byte, place) => {
+      const opening = this.#openings[byte]
       if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
-      else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
+      else if (opening !== undefined) opening.accept(socket, place)
       else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
     })
   }

@@ -1,0 +1,15 @@
+import type { Mesh, StreamHandler } from '../mesh/index.ts'
+import { type PunchServer, wirePunch } from './punch-wiring.ts'
+import { type ReverseServer, wireReverse } from './reverse-wiring.ts'
+
+/** The parts of the data plane that serve other members. */
+export interface CarrierServer extends PunchServer, ReverseServer {
+  readonly acceptCarrier: StreamHandler
+}
+
+/** Serves the carriers of other members. Call it before the mesh starts, so that no early peer finds a protocol missing. */
+export function wireCarriers(mesh: Mesh, server: CarrierServer): void {
+  wireReverse(mesh, server)
+  wirePunch(mesh, server)
+  mesh.onStream((stream, peer, via) => server.acceptCarrier(stream, peer, via))
+}
