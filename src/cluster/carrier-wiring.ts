@@ -1,18 +1,17 @@
-import type { Duplex } from 'node:stream'
-import type { PeerKey } from '../identity/index.ts'
-import type { Mesh, PortSharer } from '../mesh/index.ts'
-import { wireReverse } from './reverse-wiring.ts'
+import type { Mesh, PortSharer, StreamHandler } from '../mesh/index.ts'
+import { type PunchServer, wirePunch } from './punch-wiring.ts'
+import { type ReverseServer, wireReverse } from './reverse-wiring.ts'
 
-/** The part of the data plane that receives from the mesh. */
-export interface CarrierEnds {
-  readonly connectBack: (peer: PeerKey, request: Uint8Array) => number
-  readonly acceptCarrier: (stream: Duplex, peer: PeerKey, via?: string) => void
+/** The parts of the data plane that serve other members. */
+export interface CarrierServer extends PunchServer, ReverseServer {
+  readonly acceptCarrier: StreamHandler
   readonly atMeshPort: PortSharer
 }
 
-/** Hands the streams, connections and requests of other hosts to the data plane. Call it before the mesh starts. */
-export function wireCarriers(mesh: Mesh, { connectBack, acceptCarrier, atMeshPort }: CarrierEnds): void {
-  wireReverse(mesh, connectBack)
-  mesh.onStream((stream, peer, via) => acceptCarrier(stream, peer, via))
-  mesh.sharePort(atMeshPort)
+/** Serves the carriers of other members. Call it before the mesh starts, so that no early peer finds a protocol missing. */
+export function wireCarriers(mesh: Mesh, server: CarrierServer): void {
+  wireReverse(mesh, server)
+  wirePunch(mesh, server)
+  mesh.onStream((stream, peer, via) => server.acceptCarrier(stream, peer, via))
+  mesh.sharePort(server.atMeshPort)
 }

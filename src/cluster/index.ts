@@ -38,6 +38,7 @@ export type { Ask, HostObservation, Observations, Told } from './observations/in
 export { PolicyService } from './policy-service.ts'
 export { PolicyStore } from './policy-store.ts'
 export { type Consequences, previewPolicy } from './preview.ts'
+export { punchParts } from './punch-wiring.ts'
 export { Readiness } from './readiness.ts'
 export type { HostReceipt, Receipts } from './receipts/index.ts'
 export { RegistryService } from './registry-service.ts'

@@ -11,11 +11,13 @@ const RESPONSE_BYTES = 1
 /** Of one host that are dialled. It announces one for all of its addresses. */
 const MAX_DATA_PORTS = 2
 
-/**
- * Serves members that ask for connections to their data ports. Call it before the mesh starts, so that no early peer finds the
- * protocol missing.
- */
-export function wireReverse(mesh: Mesh, connectBack: (peer: PeerKey, request: Uint8Array) => number): void {
+/** The part of the data plane that serves other members. */
+export interface ReverseServer {
+  readonly connectBack: (peer: PeerKey, request: Uint8Array) => number
+}
+
+/** Serves members that ask for connections to their data ports. Call it before the mesh starts. */
+export function wireReverse(mesh: Mesh, { connectBack }: ReverseServer): void {
   mesh.handle(PROTOCOL, async (peer, request) => Uint8Array.of(connectBack(peer, request)), {
     maxRequestBytes: REQUEST_BYTES,
     maxResponseBytes: RESPONSE_BYTES

@@ -60,6 +60,15 @@ export interface DataPlane {
    * Throws MESSAGE_MALFORMED, LIMIT_EXCEEDED or DESTINATION_UNREACHABLE.
    */
   readonly connectBack: (peer: PeerKey, request: Uint8Array) => number
+  /**
+   * Arranges the connection to a third agent that the agent `peer` asks for, and resolves with the answer at the moment at which both
+   * must connect.
+   *
+   * Rejects with MESSAGE_MALFORMED, LIMIT_EXCEEDED, NOT_FOUND, DESTINATION_UNREACHABLE or TIMEOUT.
+   */
+  readonly arrange: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+  /** Follows the invitation of the agent `peer` to such a connection, later. Throws MESSAGE_MALFORMED or LIMIT_EXCEEDED. */
+  readonly invited: (peer: PeerKey, request: Uint8Array) => void
   /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
   readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
   /** A host is connected that was not: ways to it that failed are worth an attempt again. */

@@ -13,6 +13,7 @@ import type { Oversize } from './datagram/packet/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { FlowTracer } from './flow/index.ts'
 import type { ProxyLimits } from './limits.ts'
+import type { PunchDeps } from './punch/index.ts'
 import type { ReverseDeps } from './reverse/index.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
@@ -101,8 +102,10 @@ export interface AuthorizeQuestion {
 export type CarrierChoice = string
 
 /** Collaborators of the proxy; the agent joins them. */
-export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
+export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'punch'> {
   readonly reverse: ReverseDeps
+  /** @default no connections between two NATs are made or arranged */
+  readonly punch?: PunchDeps
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string

@@ -12,7 +12,15 @@ import {
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, spiffeIdOf } from '../identity/index.ts'
 import { AdoptedFlows } from './adopted-flows.ts'
-import { carriers, EXPECTED_CARRIER, probeCarriers, requireCarrier, streamPath } from './carriers/index.ts'
+import {
+  carriers,
+  EXPECTED_CARRIER,
+  PUNCHED_PATH,
+  probeCarriers,
+  REVERSE_PATH,
+  requireCarrier,
+  streamPath
+} from './carriers/index.ts'
 import type { DataPlane } from './data-plane.ts'
 import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
@@ -20,9 +28,10 @@ import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
 import { FLOWS, HandedFlows } from './handed-flows.ts'
-import { Admission, DataServer, isDataByte, ResumableFlows } from './inbound/index.ts'
+import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
+import { isDataByte } from './mesh-port-bytes.ts'
 import {
   EndpointDirectory,
   Endpoints,
@@ -34,8 +43,9 @@ import {
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { NO_PUNCHING, PUNCH_FIRST_BYTE, PunchInvited, PunchRequester, Rendezvous } from './punch/index.ts'
 import { KeptAccounts } from './resume/index.ts'
-import { ReverseDialler, ReverseRequester } from './reverse/index.ts'
+import { REVERSE_FIRST_BYTE, ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -75,7 +85,10 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     metrics,
     stopping: stopping.signal
   })
-  const all = carriers({ ...deps, connectBack: (...args) => requester.connect(...args) })
+  const arranging = { deps: deps.punch ?? NO_PUNCHING, clock, log, metrics, stopping: stopping.signal }
+  const punch = new PunchRequester({ ...arranging, userOf: local.userOf })
+  const rendezvous = new Rendezvous(arranging)
+  const all = carriers({ ...deps, connectBack: (...args) => requester.connect(...args), punch })
   const pool = new SessionPool({
     deps,
     carriers: all,
@@ -109,10 +122,14 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     stopping: stopping.signal,
     resumable
   }
-  const server = new DataServer(inbound, contexts, limits, requester)
+  const server = new DataServer(inbound, contexts, limits, {
+    [REVERSE_FIRST_BYTE]: requester,
+    [PUNCH_FIRST_BYTE]: rendezvous
+  })
+  const invited = new PunchInvited({ ...arranging, serve: connection => server.serveMade(connection, PUNCHED_PATH) })
   const dialler = new ReverseDialler({
     deps: deps.reverse,
-    serve: connection => server.serveReverse(connection),
+    serve: connection => server.serveMade(connection, REVERSE_PATH),
     clock,
     log,
     metrics,
@@ -188,6 +205,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     atMeshPort: { takes: isDataByte, serve: (socket, byte) => server.acceptAtMeshPort(socket, byte) },
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     connectBack: (peer, request) => dialler.asked(peer, request),
+    arrange: (peer, request, signal) => rendezvous.asked(peer, request, signal),
+    invited: (peer, request) => invited.invited(peer, request),
     pathAppeared(machine) {
       pool.pathAppeared(machine)
       const peer = deps.directory.peerOf(machine)

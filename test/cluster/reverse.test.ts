@@ -50,9 +50,11 @@ test('a mesh knows at which address each peer has proved its key', async t => {
 test('a request names its requester by the mesh connection that brings it, and its answer says how many are made', async t => {
   const a = await makeHost(t, 'alpha')
   const asked: Array<readonly [string, number]> = []
-  wireReverse(a.mesh, (peer, request) => {
-    asked.push([peer, request.length])
-    return 1
+  wireReverse(a.mesh, {
+    connectBack: (peer, request) => {
+      asked.push([peer, request.length])
+      return 1
+    }
   })
   await a.mesh.start()
   const b = await makeHost(t, 'beta', { bootstrap: a.mesh.addresses() })

@@ -78,10 +78,7 @@ export class Host {
 
   #drop(...chains: readonly string[]): void {
     const rules = ['table inet cut {', ...chains, '}']
-    execFileSync('nsenter', ['--target', String(this.pid), '--net', 'nft', '-f', '-'], {
-      input: rules.join('\n'),
-      env: { ...process.env, PATH: ROOT_ONLY_PATH }
-    })
+    inNetwork(this.pid, ['nft', '-f', '-'], rules.join('\n'))
   }
 
   heal(): void {
@@ -111,7 +108,8 @@ export async function createHosts<const Names extends readonly string[]>(
   return hosts as { [I in keyof Names]: Host }
 }
 
-async function createHost(scope: Scope, name: string, ip: string): Promise<Host> {
+/** A host without a network but its loopback. Needs root. */
+export async function createHost(scope: Scope, name: string, ip: string): Promise<Host> {
   const setUp = [
     'mount --make-rprivate /',
     'mount -t tmpfs -o mode=755 tmpfs /run',
@@ -153,7 +151,13 @@ export async function goneFrom(host: Host, path: string): Promise<void> {
   )
 }
 
-function run(argv: readonly string[]): string {
+/** Runs a command, which may read `input`, in the network of a process, and waits for it. */
+export function inNetwork(pid: number, argv: readonly string[], input = ''): string {
+  return run(['nsenter', '--target', String(pid), '--net', '--', ...argv], input)
+}
+
+function run(argv: readonly string[], input = ''): string {
   const [command = '', ...args] = argv
-  return execFileSync(command, args, { encoding: 'utf8', env: { ...process.env, PATH: ROOT_ONLY_PATH }, stdio: 'pipe' })
+  const env = { ...process.env, PATH: ROOT_ONLY_PATH }
+  return execFileSync(command, args, { encoding: 'utf8', env, input, stdio: 'pipe' })
 }

@@ -27,6 +27,7 @@ const noMesh: CarrierDeps = {
   isDialledBy: () => false,
   openRelayed: nowhere,
   connectBack: nowhere,
+  punch: { canReach: () => false, connect: nowhere },
   askAlive: nowhere,
   helperFor: nowhere
 }
@@ -47,7 +48,7 @@ test('only what was dialled to the data port itself may join or send packets to 
   const all = carriers(noMesh)
   for (const { name, allows } of all) {
     const isDirect = name === 'direct'
-    const isTcp = isDirect || name === 'mesh-port' || name === 'reverse'
+    const isTcp = isDirect || ['mesh-port', 'reverse', 'punched'].includes(name)
     const expected = { fastPath: isTcp, datagrams: isDirect, identification: isTcp, unauthenticated: isDirect }
     assert.deepEqual(allows, expected, name)
   }
@@ -59,7 +60,7 @@ test('what is no carrier is refused with the names of those that are', () => {
     () => requireCarrier('pigeon'),
     (err: unknown) =>
       WarrenError.is(err, ErrorCode.InvalidOption) &&
-      /auto, direct, mesh-port, reverse, mesh, relay/.test(err.hint ?? '')
+      /auto, direct, mesh-port, reverse, punched, mesh, relay/.test(err.hint ?? '')
   )
 })
 

@@ -36,6 +36,16 @@ describe('the carriers to a host', () => {
     assert.deepEqual(names(), ['direct', 'mesh', 'relay'])
   })
 
+  it('begin together where one may well fail, so that it does not make the next one late', () => {
+    const hopeful = { ...carrier('punched', 0.5), beginsWithNext: true }
+    const carriers = new KnownCarriers([DIRECT, hopeful, MESH, RELAY], () => 0)
+    const names = () => carriers.groups(HOST).map(group => group.map(({ name }) => name).join('+'))
+    assert.deepEqual(names(), ['direct', 'punched+mesh', 'relay'])
+    carriers.failed(DIRECT, 'beta')
+    carriers.worked(hopeful, 'beta')
+    assert.deepEqual(names(), ['punched', 'mesh', 'relay'])
+  })
+
   it('begin with the one that works, and beside it with the better ones that have not failed a moment ago', () => {
     const { carriers, names, pass } = known()
     carriers.failed(DIRECT, 'beta')

@@ -31,6 +31,7 @@ import { MAX_PATH_DATAGRAM_BYTES } from '../../src/proxy/datagram/packet/index.t
 import { MAX_REFRESHES } from '../../src/proxy/inbound/admission.ts'
 import { PROOFS } from '../../src/proxy/inbound/inbound-proofs.ts'
 import { DEFAULT_LIMITS as PROXY } from '../../src/proxy/limits.ts'
+import * as punch from '../../src/proxy/punch/limits.ts'
 import * as reverse from '../../src/proxy/reverse/limits.ts'
 import { MAX_JWT_KEYS } from '../../src/registry/head.ts'
 import { MAX_DELTA_CHANGES, DEFAULT_LIMITS as REGISTRY } from '../../src/registry/limits.ts'
@@ -149,6 +150,13 @@ const VALUES: Record<LimitName, number> = {
   proxy_reverse_dials_per_host: reverse.MAX_REVERSE_DIALS_PER_HOST,
   proxy_reverse_waiting: reverse.MAX_REVERSE_WAITING,
   proxy_reverse_waiting_per_user: reverse.MAX_REVERSE_WAITING_PER_USER,
+  proxy_punch_rate: punch.PUNCH_RATE.perSecond,
+  proxy_punch_asks: punch.MAX_PUNCH_ASKS,
+  proxy_punch_asks_per_host: punch.MAX_PUNCH_ASKS_PER_HOST,
+  proxy_punch_invites: punch.MAX_PUNCH_INVITES,
+  proxy_punch_invites_per_host: punch.MAX_PUNCH_INVITES_PER_HOST,
+  proxy_punch_waiting: punch.MAX_PUNCH_WAITING,
+  proxy_punch_waiting_per_user: punch.MAX_PUNCH_WAITING_PER_USER,
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,
   proxy_listeners_per_uid: PROXY.listenersPerUid,
   proxy_fastpath_connections: PROXY.fastPathConnections,

@@ -224,6 +224,10 @@ export const METRICS = Object.freeze({
     { role: ['requester', 'dialler'], result: ['ok', 'failed', 'unknown'] },
     'Connections that a host makes because another one, which cannot dial it, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'
   ),
+  warren_punched_connections_total: counter(
+    { role: ['requester', 'invited', 'rendezvous'], result: ['ok', 'failed'] },
+    'Connections between two hosts behind NATs that a third member arranges. requester, invited: this agent makes it with another one; rendezvous: it arranges one, counted for each of the two.'
+  ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
     'Sessions that were being opened. refused: no certificate, or one that is not valid.'

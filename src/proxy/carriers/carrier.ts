@@ -56,12 +56,14 @@ export interface Carrier {
   readonly backoff: Pauses
   /** Whether a flow that has no other path tries it even during its pause. */
   readonly isLastResort: boolean
+  /** It may well fail, so that the next carrier is tried at the same time. @default false */
+  readonly beginsWithNext?: boolean
   /** Uses that it allows on every path that it makes. */
   readonly allows: Allowed
   /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
   /** When its probes are made: those that ask other agents for work are made only if the answer may be of use. */
-  readonly probedIf: 'always' | 'only worse ones reach' | 'none other reaches'
+  readonly probedIf: 'always' | 'only worse ones reach' | 'no better one reaches' | 'none other reaches'
   /** What `explain` tries, all at once. Opens no session. */
   readonly probes: (agent: ProbedAgent) => readonly Probe[]
   /** Opens a session within a time limit of its own; rejects with the first failure, or with the signal's reason. */

@@ -4,20 +4,27 @@ import { DIRECT_PATH, direct } from './direct.ts'
 import type { IdentifyDeps } from './identify.ts'
 import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
 import { MESH_PORT_PATH, type MeshPortCarrierDeps, meshPort } from './mesh-port.ts'
+import { type PunchedCarrierDeps, punched } from './punched.ts'
 import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
 import { type ReverseCarrierDeps, reverse } from './reverse.ts'
 
 export type { Carried, Carrier, Path, ProbedAgent } from './carrier.ts'
 export { DIRECT_PATH as DATA_PORT_PATH } from './direct.ts'
 export { type Probed, probeCarriers } from './probe.ts'
+export { PUNCHED_PATH } from './punched.ts'
 export { REVERSE_PATH } from './reverse.ts'
 export { MESH_PORT_PATH }
 
 /** Every carrier. A further one is a file of this folder, and its name here. */
-const ALL = [direct, meshPort, reverse, mesh, relay]
+const ALL = [direct, meshPort, reverse, punched, mesh, relay]
 
 /** The parts of the agent that the carriers use. */
-export type CarrierDeps = MeshCarrierDeps & MeshPortCarrierDeps & RelayCarrierDeps & ReverseCarrierDeps & IdentifyDeps
+export type CarrierDeps = MeshCarrierDeps &
+  MeshPortCarrierDeps &
+  RelayCarrierDeps &
+  ReverseCarrierDeps &
+  PunchedCarrierDeps &
+  IdentifyDeps
 
 /** Uses any carrier that reaches the other agent, the best of them first. */
 export const ANY_CARRIER = 'auto'
@@ -47,6 +54,7 @@ const NO_MESH: CarrierDeps = {
   isDialledBy: () => false,
   openRelayed: NOWHERE,
   connectBack: NOWHERE,
+  punch: { canReach: () => false, connect: NOWHERE },
   helperFor: NOWHERE
 }
 

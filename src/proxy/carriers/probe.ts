@@ -53,7 +53,11 @@ export async function probeCarriers(
     'only worse ones reach',
     carrier => !reaches(rank => rank < carrier.rank) && reaches(rank => rank > carrier.rank)
   )
-  await tryThose('none other reaches', () => !reaches(() => true))
+  const isAlone = !reaches(() => true)
+  await Promise.all([
+    tryThose('no better one reaches', carrier => !reaches(rank => rank < carrier.rank)),
+    tryThose('none other reaches', () => isAlone)
+  ])
   // Stable: the addresses of a carrier stay in their order.
   results.sort((one, other) => one.rank - other.rank)
   const best = results.find(({ path }) => path !== undefined)

@@ -17,12 +17,11 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DATA_PORT_PATH, MESH_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
+import { DATA_PORT_PATH, MESH_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { REVERSE_FIRST_BYTE, type ReverseConnection, type ReverseRequester } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import type { InboundContext } from './inbound-context.ts'
@@ -35,12 +34,22 @@ import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
  */
 const MAX_ACCEPTORS = 64
 const KEEP_ALIVE_MS = 15_000
-/** The content type of a handshake record, with which a TLS client begins. RFC 8446, 5.1. */
-const TLS_FIRST_BYTE = 0x16
 
-/** Whether a connection that begins with this byte is one for the data port: TLS, a fast-path connection, or one dialled back. */
-export function isDataByte(byte: number): boolean {
-  return byte === TLS_FIRST_BYTE || byte === FIRST_BYTE || byte === REVERSE_FIRST_BYTE
+/**
+ * Takes connections that are no sessions, by their first byte, which has not been consumed. Each has the place of a peer that has
+ * not proved itself.
+ */
+export type Openings = Readonly<Record<number, { readonly accept: (socket: Socket, place: UnprovenPlace) => void }>>
+
+/** A connection that this agent made to another, which has begun to send. */
+export interface MadeConnection {
+  readonly socket: Socket
+  /** Has not been consumed. */
+  readonly firstByte: number
+  /** The agent on whose account it counts. */
+  readonly peer: PeerKey
+  /** Its place among those that are being made; must be given back once an identity is proved on it. */
+  readonly place: UnprovenPlace
 }
 
 /**
@@ -53,7 +62,7 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
-  readonly #reverse: Pick<ReverseRequester, 'accept'>
+  readonly #openings: Openings
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
@@ -65,15 +74,9 @@ export class DataServer {
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
-  /** `reverse` recognises the connections that this agent asked another for. */
-  constructor(
-    context: InboundContext,
-    contexts: ContextCache,
-    limits: ProxyLimits,
-    reverse: Pick<ReverseRequester, 'accept'>
-  ) {
+  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits, openings: Openings) {
     this.#context = context
-    this.#reverse = reverse
+    this.#openings = openings
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
@@ -152,10 +155,10 @@ export class DataServer {
   }
 
   /** Serves a connection that this agent made because another asked for it. */
-  serveReverse({ socket, firstByte: byte, place, peer }: ReverseConnection): void {
+  serveMade({ socket, firstByte: byte, place, peer }: MadeConnection, path: Path): void {
     if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
     else {
-      this.acceptCarrier(socket, peer, REVERSE_PATH)
+      this.acceptCarrier(socket, peer, path)
       place.release()
     }
   }
@@ -191,8 +194,9 @@ export class DataServer {
   }
 
   #begin(socket: Socket, byte: number, place: UnprovenPlace, path: Path): void {
+    const opening = this.#openings[byte]
     if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
-    else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
+    else if (opening !== undefined) opening.accept(socket, place)
     else this.#acceptor(path).acceptTcp(socket, place.release)
   }
 

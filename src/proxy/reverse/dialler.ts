@@ -8,7 +8,6 @@ import {
   type Logger,
   type Metrics,
   Quota,
-  raceAbort,
   raceStaggered,
   TokenBuckets,
   type UnprovenPlace,
@@ -16,6 +15,7 @@ import {
   within
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
+import { begun } from '../begun.ts'
 import { limitExceeded } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
 import { REVERSE_BACKOFF_MAX_MS, REVERSE_BACKOFF_MS, REVERSE_DIAL_TIMEOUT_MS, STAGGER_MS } from '../timing.ts'
@@ -121,13 +121,13 @@ export class ReverseDialler {
     const { serve, metrics, log, stopping } = this.#options
     try {
       const attempts = ends.map(end => (limit: AbortSignal) => connectBack(end, preamble, limit))
-      const begun = await within(REVERSE_DIAL_TIMEOUT_MS, [stopping], limit =>
+      const made = await within(REVERSE_DIAL_TIMEOUT_MS, [stopping], limit =>
         raceStaggered(attempts, STAGGER_MS, limit, late => late.socket.destroy())
       )
       this.#failures.worked(peer)
       metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'ok' })
-      begun.socket.once('close', release)
-      serve({ ...begun, peer, place: { heard: () => {}, release, onLoss: () => {} } })
+      made.socket.once('close', release)
+      serve({ ...made, peer, place: { heard: () => {}, release, onLoss: () => {} } })
     } catch (err) {
       release()
       // Those that fail together are one failure.
@@ -146,25 +146,9 @@ async function connectBack(
 ): Promise<Pick<ReverseConnection, 'socket' | 'firstByte'>> {
   const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
   const socket = await connectTcp({ ...end, ...how }, signal)
-  const begun = Promise.withResolvers<number>()
-  const closed = (): void => begun.reject(new Error('it closed the connection'))
-  const look = (): void => {
-    const chunk: Buffer | null = socket.read()
-    const byte = chunk?.[0]
-    if (chunk === null || byte === undefined) return
-    socket.off('readable', look).off('close', closed)
-    socket.unshift(chunk)
-    begun.resolve(byte)
-  }
-  socket.on('error', begun.reject).once('close', closed).on('readable', look)
+  const first = begun(socket, signal)
   socket.write(preamble)
-  try {
-    return { socket, firstByte: await raceAbort(begun.promise, signal) }
-  } catch (err) {
-    begun.promise.catch(() => {})
-    socket.destroy()
-    throw err
-  }
+  return { socket, firstByte: await first }
 }
 
 function unreachable(reason: string): WarrenError {

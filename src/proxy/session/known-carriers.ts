@@ -32,11 +32,11 @@ export class KnownCarriers {
   groups(candidate: Candidate): Carrier[][] {
     const open = this.open(candidate)
     const works = this.#works.get(candidate.machine)
-    if (works === undefined || !open.includes(works)) return open.map(carrier => [carrier])
+    if (works === undefined || !open.includes(works)) return inOrder(open)
     const first = open.filter(
       carrier => carrier === works || (carrier.rank < works.rank && !this.isBlocked(carrier, candidate.machine))
     )
-    return [first, ...open.filter(carrier => !first.includes(carrier)).map(carrier => [carrier])]
+    return [first, ...inOrder(open.filter(carrier => !first.includes(carrier)))]
   }
 
   isBlocked(carrier: Carrier, machine: string): boolean {
@@ -59,4 +59,17 @@ export class KnownCarriers {
     for (const memory of this.#failed.values()) memory.worked(machine)
     this.#works.delete(machine)
   }
+}
+
+/** One after the other, but for those that begin together with the next. */
+function inOrder(carriers: readonly Carrier[]): Carrier[][] {
+  const groups: Carrier[][] = []
+  let group: Carrier[] = []
+  for (const carrier of carriers) {
+    group.push(carrier)
+    if (carrier.beginsWithNext === true) continue
+    groups.push(group)
+    group = []
+  }
+  return group.length > 0 ? [...groups, group] : groups
 }
