@@ -6,6 +6,7 @@ export {
   type ProcessFacts,
   type Wanted
 } from './attestor.ts'
+export type { ContainerFacts } from './containers/index.ts'
 export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerUser } from './credentials.ts'
 export { DirectoryService } from './directory-service.ts'
 export { executableOf } from './executable.ts'
