@@ -11,6 +11,7 @@ export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerU
 export { DirectoryService } from './directory-service.ts'
 export { executableOf } from './executable.ts'
 export { callerOfLoopback, callerOfUnix, senderOfLoopback, type UidOfCaller, type UidOfSender } from './local-caller.ts'
+export { pathInside } from './path-inside.ts'
 export { type AskPort, type PortHolder, type PortQuestion, portLookup } from './ports/index.ts'
 export { descriptorOfHandle, effectiveUidOf, heldProcess, type ProcessHandle, processHandle } from './process-handle.ts'
 export { ProcessWatch } from './process-watch.ts'

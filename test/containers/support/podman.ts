@@ -33,13 +33,13 @@ export class Podman {
     return stdout.trim()
   }
 
-  /** A probe in a new container of this name, with paths of the host under the same paths. */
+  /** A probe in a new container of this name, with paths of the host under the same paths, or FROM:AT:ro. */
   async probe(name: string, mounts: readonly string[], more: readonly string[] = []): Promise<Probe> {
     this.#made ??= this.#make()
     await this.#made
     const { node } = programsForOthers()
     const system = ['/usr', '/bin', '/lib', '/lib64', dirname(node)].flatMap(path => ['-v', `${path}:${path}:ro`])
-    const bound = mounts.flatMap(path => ['-v', `${path}:${path}`])
+    const bound = mounts.flatMap(path => ['-v', path.includes(':') ? path : `${path}:${path}`])
     // Limits that this machine may not raise.
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
     const options = ['-i', '--rm', '--name', name, '--network', 'none', '--tmpfs', '/srv:mode=1777', ...limits, ...more]

@@ -9,6 +9,8 @@ export interface Container {
   readonly mounts: readonly string[]
   /** Of crun: its name, in the state that the system's own runtime has. @default one that nobody asks for */
   readonly name?: string
+  /** Of crun: more mounts, of a directory at another path inside. */
+  readonly binds?: ReadonlyArray<{ readonly from: string; readonly at: string; readonly readOnly?: boolean }>
   /** @default a network of its own, if the kind has one */
   readonly network?: 'host'
 }
@@ -48,7 +50,11 @@ function place(uid = 0): Place {
 }
 
 // As container engines run it by default: namespaces for pids, mounts, network, IPC and host name, few capabilities.
-function crun(scope: Scope, { uid = 0, mounts, network, name }: Container, argv: readonly string[]): string[] {
+function crun(
+  scope: Scope,
+  { uid = 0, mounts, network, name, binds = [] }: Container,
+  argv: readonly string[]
+): string[] {
   const bundle = scope.directory()
   mkdirSync(join(bundle, 'rootfs'))
   const sets = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient']
@@ -74,7 +80,13 @@ function crun(scope: Scope, { uid = 0, mounts, network, name }: Container, argv:
         { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] },
         { destination: '/srv', type: 'tmpfs', source: 'tmpfs', options: ['mode=1777'] },
         ...system().map(path => ({ destination: path, type: 'none', source: path, options: ['rbind', 'ro'] })),
-        ...mounts.map(path => ({ destination: path, type: 'none', source: path, options: ['rbind'] }))
+        ...mounts.map(path => ({ destination: path, type: 'none', source: path, options: ['rbind'] })),
+        ...binds.map(({ from, at, readOnly = false }) => ({
+          destination: at,
+          type: 'none',
+          source: from,
+          options: ['rbind', readOnly ? 'ro' : 'rw']
+        }))
       ],
       linux: { namespaces: namespaces.map(type => ({ type })) }
     })
