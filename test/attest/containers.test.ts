@@ -90,7 +90,7 @@ test('the cgroup of a container is left by nobody upwards, and what is renamed b
   const at = '/machine.slice/libpod-1.scope'
   const v2 = (path: string): string => `0::${path}\n`
   for (const inside of [at, `${at}/container`, `${at}/libpod-2.scope`, `${at}/user.slice/x`])
-    assert.ok(isBelow(v2(inside), at), inside)
+    assert.ok(isBelow(v2(inside), [at]), inside)
   const outside = [
     '/',
     '/machine.slice',
@@ -99,19 +99,21 @@ test('the cgroup of a container is left by nobody upwards, and what is renamed b
     '/../libpod-1.scope',
     `${at}/../x`
   ]
-  for (const path of outside) assert.ok(!isBelow(v2(path), at), path)
+  for (const path of outside) assert.ok(!isBelow(v2(path), [at]), path)
   // Version 1: all of the hierarchies must agree in which it is anywhere.
   const v1 = (...paths: readonly string[]): string =>
     paths.map((path, index) => `${index + 1}:c${index}:${path}\n`).join('')
-  assert.ok(isBelow(v1(at, `${at}/x`, '/'), at))
-  assert.ok(isBelow(`${v1(at, '/')}${v2('/')}`, at))
-  assert.ok(!isBelow(v1(at, '/user.slice'), at))
-  assert.ok(!isBelow(v1('/', '/'), at))
-  assert.ok(!isBelow(`${v1(at)}${v2('/user.slice')}`, at))
+  assert.ok(isBelow(v1(at, `${at}/x`, '/'), [at]))
+  assert.ok(isBelow(`${v1(at, '/')}${v2('/')}`, [at]))
+  assert.ok(!isBelow(v1(at, '/user.slice'), [at]))
+  assert.ok(!isBelow(v1('/', '/'), [at]))
+  assert.ok(!isBelow(`${v1(at)}${v2('/user.slice')}`, [at]))
   // A version 2 decides alone where the container has a place in it.
-  assert.ok(isBelow(`${v1('/session')}${v2(at)}`, at))
-  for (const place of ['/', 'relative', '/a/../b']) assert.ok(!isBelow(v2('/a/b'), place), place)
-  assert.ok(!isBelow('', at))
+  assert.ok(isBelow(`${v1('/session')}${v2(at)}`, [at]))
+  for (const place of ['/', 'relative', '/a/../b']) assert.ok(!isBelow(v2('/a/b'), [place]), place)
+  assert.ok(!isBelow('', [at]))
+  assert.ok(isBelow(v1('/a/c', '/c'), ['/a/c', '/c']))
+  assert.ok(!isBelow(v1('/a/c', '/b/c'), ['/a/c', '/c']))
 })
 
 test('the name of a container is looked for in a cgroup, and never leads out of the state of the runtime', () => {

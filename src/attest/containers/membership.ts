@@ -5,8 +5,8 @@ export interface ContainerPlace {
   readonly pid: number
   /** Field 22 of /proc/PID/stat: the pid may be another process's by now. */
   readonly startTime: number
-  /** Path of its cgroup; empty if it has none of its own. */
-  readonly cgroup: string
+  /** Paths of its cgroups: one, or for version 1 perhaps another in some hierarchy. Empty if it has none of its own. */
+  readonly cgroups: readonly string[]
 }
 
 /** Namespaces of a process that decide what its ids mean. */
@@ -24,12 +24,12 @@ interface Namespaces {
  */
 export function isInContainer(pid: number, place: ContainerPlace): boolean {
   try {
-    if (!isBelow(readFileSync(`/proc/${pid}/cgroup`, 'latin1'), place.cgroup)) return false
+    if (!isBelow(readFileSync(`/proc/${pid}/cgroup`, 'latin1'), place.cgroups)) return false
     if (startTimeOf(place.pid) !== place.startTime) return false
     const [own, first] = [namespacesOf(pid), namespacesOf(place.pid)]
     if (own.pids !== first.pids || own.users !== first.users) return false
     // With the pids of the host, the cgroup alone keeps it apart.
-    if (place.cgroup === '' && own.pids === readlinkSync('/proc/self/ns/pid')) return false
+    if (place.cgroups.length === 0 && own.pids === readlinkSync('/proc/self/ns/pid')) return false
     return startTimeOf(place.pid) === place.startTime
   } catch {
     return false
@@ -37,13 +37,13 @@ export function isInContainer(pid: number, place: ContainerPlace): boolean {
 }
 
 /**
- * Whether /proc/PID/cgroup says that the process is at or below `place`. Version 2 decides; where the container is in none of
+ * Whether /proc/PID/cgroup says that the process is at or below one of `places`; it is if there are none. Version 2 decides; where the container is in none of
  * version 2, each hierarchy of version 1 must agree in which the process is anywhere but at the top.
  */
-export function isBelow(text: string, place: string): boolean {
-  if (place === '') return true
-  if (!place.startsWith('/') || place === '/' || place.split('/').includes('..')) return false
-  const isInside = (path: string): boolean => path === place || path.startsWith(`${place}/`)
+export function isBelow(text: string, places: readonly string[]): boolean {
+  if (places.length === 0) return true
+  if (!places.every(isPlace)) return false
+  const isInside = (path: string): boolean => places.some(place => path === place || path.startsWith(`${place}/`))
   const paths = text.split('\n').flatMap(line => {
     const [, hierarchy, path] = /^(\d+):[^:]*:(\/.*)$/.exec(line) ?? []
     return hierarchy === undefined || path === undefined ? [] : [{ isUnified: hierarchy === '0', path }]
@@ -54,6 +54,10 @@ export function isBelow(text: string, place: string): boolean {
   if (unified !== undefined) return isInside(unified.path)
   const elsewhere = paths.filter(({ path }) => path !== '/')
   return elsewhere.length > 0 && elsewhere.every(({ path }) => isInside(path))
+}
+
+function isPlace(path: string): boolean {
+  return path.startsWith('/') && path !== '/' && !path.split('/').includes('..')
 }
 
 /** Names that its cgroups give it, the outermost first: those of a container are often made of its id. */

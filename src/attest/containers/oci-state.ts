@@ -42,7 +42,7 @@ export async function readContainer(directory: string, id: string, uid: number):
     return container('crun', id, {
       pid: numberOf(crun, 'pid'),
       startTime: numberOf(crun, 'process-start-time'),
-      cgroup: textOf(crun, 'cgroup-path'),
+      cgroups: [textOf(crun, 'cgroup-path')].filter(path => path !== ''),
       bundle: textOf(crun, 'bundle'),
       annotations: async () => {
         const config = await readOwnedJson(`${at}/config.json`, uid, MAX_CONFIG_BYTES)
@@ -62,7 +62,7 @@ export async function readContainer(directory: string, id: string, uid: number):
   return container('runc', id, {
     pid: numberOf(runc, 'init_process_pid'),
     startTime: numberOf(runc, 'init_process_start'),
-    cgroup: cgroupOf(memberOf(runc, 'cgroup_paths')),
+    cgroups: cgroupsOf(memberOf(runc, 'cgroup_paths')),
     bundle: new Map(labels).get('bundle') ?? '',
     annotations: async () => new Map(labels)
   })
@@ -71,25 +71,25 @@ export async function readContainer(directory: string, id: string, uid: number):
 interface Read {
   readonly pid: number | undefined
   readonly startTime: number | undefined
-  readonly cgroup: string | undefined
+  readonly cgroups: readonly string[]
   readonly bundle: string
   readonly annotations: OciContainer['annotations']
 }
 
 function container(program: OciContainer['program'], id: string, read: Read): OciContainer | undefined {
-  const { pid, startTime, cgroup, bundle, annotations } = read
-  if (pid === undefined || startTime === undefined || cgroup === undefined) return undefined
+  const { pid, startTime, cgroups, bundle, annotations } = read
+  if (pid === undefined || startTime === undefined) return undefined
   // A process of this number must exist and have begun at that time.
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined
-  return { program, id, pid, startTime, cgroup, bundle, annotations }
+  return { program, id, pid, startTime, cgroups, bundle, annotations }
 }
 
-// Where each hierarchy is mounted, and the path in it; all of them are the same path. Undefined if they are not.
-function cgroupOf(paths: unknown): string | undefined {
-  const all = textsIn(Object.values(paths ?? {})).map(path => {
+// Each is the path in a hierarchy, below where that is mounted. The one of version 2 has no name.
+function cgroupsOf(paths: unknown): string[] {
+  const all = Object.entries(paths ?? {}).flatMap(([hierarchy, path]) => {
+    if (typeof path !== 'string') return []
     const below = path.replace(/^\/sys\/fs\/cgroup/, '')
-    return memberOf(paths, '') === path ? below.replace(/^\/unified(?=\/)/, '') : below.replace(/^\/[^/]+/, '')
+    return [hierarchy === '' ? below.replace(/^\/unified(?=\/)/, '') : below.replace(/^\/[^/]+/, '')]
   })
-  const [first = ''] = all
-  return all.every(path => path === first) ? first : undefined
+  return [...new Set(all)]
 }
