@@ -26,7 +26,7 @@ import { ClockKeeper, createLogger, readResources, requireResources } from '../u
 import { withListeners } from './any-host.ts'
 import { assemble } from './assemble.ts'
 import { type ResolvedConfig, resolveConfig } from './config.ts'
-import { openRuntimeDir } from './runtime-dir.ts'
+import { openRuntimeDirs } from './runtime-dir.ts'
 import type { StartOptions, StartProgress } from './start-progress.ts'
 
 /** How long the last log lines wait for a reader that takes none, in milliseconds. */
@@ -109,7 +109,7 @@ async function start(
   requireTlsGroups()
   requireResources(readResources(), log)
   requireWay(config)
-  const { listenDir, release } = await openRuntimeDir(config.runtimeDir)
+  const { listenDir, release } = await openRuntimeDirs(config)
   resources.defer(release)
   const vault = new Vault(config.stateDir)
   const losses = { accept: config.acceptLostState, log }

@@ -1,5 +1,5 @@
 import { homedir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { resolveLifetimes } from '../ca/index.ts'
 import { parseAdvertise } from '../cluster/index.ts'
 import type { AgentConfig, Lifetimes } from '../config/index.ts'
@@ -54,6 +54,7 @@ export function resolveConfig(config: AgentConfig, env: NodeJS.ProcessEnv = proc
     advertise: config.advertise === undefined ? undefined : parseAdvertise(config.advertise),
     stateDir: config.stateDir ?? defaultStateDir(env),
     runtimeDir: config.runtimeDir ?? defaultRuntimeDir(env),
+    ...(config.shareDir !== undefined && { shareDir: resolve(config.shareDir) }),
     listen: config.listen ?? DEFAULTS.listen,
     dataListen: config.dataListen ?? DEFAULTS.dataListen,
     bootstrap: config.bootstrap ?? [],

@@ -1,10 +1,11 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { ensureRuntimeDir } from '../api/index.ts'
 import { ErrorCode, fileFault, MAX_SOCKET_PATH_BYTES, tryLock, WarrenError } from '../core/index.ts'
 import { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from '../proxy/index.ts'
 import { ensureDirectory } from '../state/index.ts'
 import { LONGEST_LISTEN_PATH } from '../workloads/index.ts'
+import type { ResolvedConfig } from './config.ts'
 
 /** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
 const LISTEN_DIRECTORY = 'w'
@@ -19,14 +20,42 @@ export interface RuntimeDir {
 }
 
 /**
+ * Opens the runtime directory, and the directory for containers if there is one: then workloads bind there. Rejects as
+ * `openRuntimeDir`, and with INVALID_OPTION if both are one.
+ */
+export async function openRuntimeDirs({
+  runtimeDir,
+  shareDir
+}: Pick<ResolvedConfig, 'runtimeDir' | 'shareDir'>): Promise<RuntimeDir> {
+  if (shareDir !== undefined && resolve(runtimeDir) === shareDir) {
+    throw new WarrenError(ErrorCode.InvalidOption, `${shareDir} is the runtime directory`, {
+      hint: 'Give --share a directory of its own: the one for containers has no socket for the operator.'
+    })
+  }
+  const own = await openRuntimeDir(runtimeDir)
+  if (shareDir === undefined) return own
+  try {
+    const shared = await openRuntimeDir(shareDir, '--share')
+    const release = (): void => {
+      shared.release()
+      own.release()
+    }
+    return { listenDir: shared.listenDir, release }
+  } catch (err) {
+    own.release()
+    throw err
+  }
+}
+
+/**
  * Makes the runtime directory ours, for as long as this agent runs: from then on the remains of a killed agent may be removed.
  *
  * Rejects with ALREADY_EXISTS while another agent runs on it, INVALID_OPTION when paths of sockets in it would be too long, and as
  * `ensureRuntimeDir`.
  */
-export async function openRuntimeDir(path: string): Promise<RuntimeDir> {
-  requireRoom(path)
-  ensureRuntimeDir(path, { mark: LOCK_FILE, directories: [LISTEN_DIRECTORY, ...ENDPOINT_DIRECTORIES] })
+export async function openRuntimeDir(path: string, option = '--runtime-dir'): Promise<RuntimeDir> {
+  requireRoom(path, option)
+  ensureRuntimeDir(path, { mark: LOCK_FILE, directories: [LISTEN_DIRECTORY, ...ENDPOINT_DIRECTORIES], option })
   const release = await lock(path)
   try {
     const listenDir = join(path, LISTEN_DIRECTORY)
@@ -40,7 +69,7 @@ export async function openRuntimeDir(path: string): Promise<RuntimeDir> {
 }
 
 // Checked now, so that no later bind for a workload or a client fails.
-function requireRoom(path: string): void {
+function requireRoom(path: string, option: string): void {
   const longest = Math.max(LONGEST_ENDPOINT, join('/', LISTEN_DIRECTORY, LONGEST_LISTEN_PATH).length)
   const bytes = Buffer.byteLength(path)
   const most = MAX_SOCKET_PATH_BYTES - longest
@@ -48,7 +77,7 @@ function requireRoom(path: string): void {
   throw new WarrenError(
     ErrorCode.InvalidOption,
     `the runtime directory ${path} has ${bytes} bytes, and ${most} leave room for the sockets in it`,
-    { hint: 'Choose a shorter one with --runtime-dir.' }
+    { hint: `Choose a shorter one with ${option}.` }
   )
 }
 

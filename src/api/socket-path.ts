@@ -21,6 +21,8 @@ export interface RuntimeNames {
   /** A file that only we make, and that is there as long as the directory is ours. */
   readonly mark?: string
   readonly directories?: readonly string[]
+  /** That named the directory. @default --runtime-dir */
+  readonly option?: string
 }
 
 const SOCKET_NAMES = ['agent.sock', 'admin.sock', 'spiffe.sock']
@@ -32,7 +34,10 @@ const STAGED_NAME = 's'
  * Makes `dir` for the sockets of an agent, with its parents, unless it is there; whatever the umask, others may pass through all
  * that is made here, and one that is there keeps its mode. It may be there if it is empty or was ours. Throws as `claimDirectory`.
  */
-export function ensureRuntimeDir(dir: string, { mark, directories = [] }: RuntimeNames = {}): void {
+export function ensureRuntimeDir(
+  dir: string,
+  { mark, directories = [], option = '--runtime-dir' }: RuntimeNames = {}
+): void {
   const known: ReadonlySet<string> = new Set([...SOCKET_NAMES, ...directories])
   claimDirectory(dir, {
     what: 'the runtime directory',
@@ -43,7 +48,7 @@ export function ensureRuntimeDir(dir: string, { mark, directories = [] }: Runtim
       // The directory of an agent that made no mark yet, perhaps with other files of its operator.
       (directories.length > 0 && directories.every(name => names.includes(name))),
     owners: [0],
-    option: '--runtime-dir'
+    option
   })
 }
 

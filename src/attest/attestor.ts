@@ -1,7 +1,9 @@
 import { type Clock, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
 import { parseCgroup } from './cgroup.ts'
+import type { ContainerFacts, ContainerFinder } from './containers/index.ts'
 import { DirectoryService } from './directory-service.ts'
 import { ExecutableHasher } from './hasher.ts'
+import type { SecurityLabels } from './labels.ts'
 import type { ProcessHandle } from './process-handle.ts'
 import type { ProcessReader } from './process-reader.ts'
 import { processReader } from './select.ts'
@@ -9,7 +11,7 @@ import { UserDatabase } from './user-database.ts'
 import type { LocalUser } from './view.ts'
 
 /** The facts about a process, as the kernel says. A fact that could not be established is undefined, and matches no entry. */
-export interface ProcessFacts {
+export interface ProcessFacts extends SecurityLabels {
   readonly uid: number
   /** Names of that uid. */
   readonly users: readonly string[]
@@ -20,6 +22,10 @@ export interface ProcessFacts {
   readonly exeSha256: string | undefined
   readonly systemdUnit: string | undefined
   readonly cgroup: string | undefined
+  /** Read from the files of a runtime, so only looked for when an entry asks for it. */
+  readonly container?: ContainerFacts
+  /** It is in a user namespace of its own, whose maker chose its user: only entries that name its container count. */
+  readonly hasOwnUserIds?: true
 }
 
 /** The facts of a process, and from where it sees the host. */
@@ -37,6 +43,8 @@ export interface HeldProcess {
 
 /** The costly facts that are wanted besides the others. Called again with each one found. */
 export interface Wanted {
+  /** @default no container is looked for */
+  readonly container?: (facts: AttestedProcess) => boolean
   readonly executable: (facts: AttestedProcess) => boolean
   readonly hash: (facts: AttestedProcess) => boolean
 }
@@ -45,10 +53,13 @@ export interface AttestorOptions {
   readonly reader?: ProcessReader
   readonly users?: UserDatabase
   readonly hasher?: ExecutableHasher
+  readonly containers?: Pick<ContainerFinder, 'find'>
 }
 
 /** An executable on a file system that does not answer must not hold up its caller for longer. */
 const OPEN_TIMEOUT_MS = 5_000
+/** The same for the files of a container's runtime. */
+const LOOKUP_TIMEOUT_MS = 5_000
 /** Callers whose executables wait for one that is being opened. */
 export const MAX_WAITING = 64
 
@@ -59,6 +70,8 @@ export class Attestor {
   readonly #reader: ProcessReader
   readonly #users: UserDatabase
   readonly #hasher: ExecutableHasher
+  readonly #clock: Clock
+  #containers: Pick<ContainerFinder, 'find'> | undefined
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
@@ -66,17 +79,22 @@ export class Attestor {
     this.#reader = options.reader ?? processReader()
     this.#users = options.users ?? new UserDatabase(new DirectoryService(clock))
     this.#hasher = options.hasher ?? new ExecutableHasher(clock)
+    this.#clock = clock
+    this.#containers = options.containers
   }
 
   /**
-   * The facts of a held process, with those of its executable if they are wanted.
+   * The facts of a held process, with those of its container and its executable if they are wanted.
    *
    * Everything is read by pid; if the process still lives afterwards, all of it was read of that very
    * process. Throws PERMISSION_DENIED for a user id that means nothing here, INVALID_SOURCE when the process has ended or
    * changes its executable, LIMIT_EXCEEDED when hashing it would cost too much.
    */
   async attest(held: HeldProcess, wanted: Wanted): Promise<AttestedProcess> {
-    const facts = await this.#plainFacts(held)
+    const plain = await this.#plainFacts(held)
+    const facts = wanted.container?.(plain) === true ? await this.#withContainer(held, plain) : plain
+    if (facts.hasOwnUserIds === true && facts.container === undefined)
+      throw foreign(`process ${held.process.pid} is in a user namespace of its own`)
     if (!wanted.executable(facts)) return facts
     const complete = await this.#withExecutable(held, facts, wanted)
     requireAlive(held)
@@ -100,17 +118,39 @@ export class Attestor {
     try {
       if (uid === this.#reader.overflowId())
         throw foreign(`uid ${uid} stands for every user without a meaning here`, NOBODY)
-      if (!this.#reader.sharesUserIds(pid)) throw foreign(`process ${pid} is in a user namespace of its own`)
+      const own = this.#reader.sharesUserIds(pid) ? {} : ({ hasOwnUserIds: true } as const)
       const view = this.#reader.viewOf(pid)
       const gids = [...new Set([gid, ...this.#reader.groupIdsOf(pid)])]
       const { cgroup, systemdUnit } = parseCgroup(this.#reader.cgroupOf(pid) ?? '')
       const [users, groups] = [await this.#users.usersOf(uid), await this.#users.groupsOf(gids)]
+      const labels = this.#reader.labelsOf(pid)
       requireAlive(held)
-      return { uid, view, users, gids, groups, exePath: undefined, exeSha256: undefined, systemdUnit, cgroup }
+      const executable = { exePath: undefined, exeSha256: undefined }
+      return { uid, view, users, gids, groups, ...executable, systemdUnit, cgroup, ...labels, ...own }
     } catch (err) {
       if (err instanceof WarrenError) throw err
       throw new WarrenError(ErrorCode.InvalidSource, `process ${pid} cannot be examined`, { cause: err })
     }
+  }
+
+  async #withContainer(held: HeldProcess, facts: AttestedProcess): Promise<AttestedProcess> {
+    const { pid } = held.process
+    const found = await within(LOOKUP_TIMEOUT_MS, [], signal => raceAbort(this.#container(pid), signal)).catch(err => {
+      if (err instanceof WarrenError && err.code === ErrorCode.LimitExceeded) throw err
+      return undefined
+    })
+    requireAlive(held)
+    return found === undefined ? facts : { ...facts, container: found }
+  }
+
+  async #container(pid: number): Promise<ContainerFacts | undefined> {
+    const uid = this.#reader.runtimeOwnerOf(pid)
+    if (uid === undefined) return undefined
+    if (this.#containers === undefined) {
+      const { ContainerFinder } = await import('./containers/index.ts')
+      this.#containers ??= new ContainerFinder(this.#clock, this.#users)
+    }
+    return await this.#containers.find(pid, uid)
   }
 
   async #withExecutable(held: HeldProcess, facts: AttestedProcess, wanted: Wanted): Promise<AttestedProcess> {
@@ -149,7 +189,8 @@ function requireAlive({ process }: HeldProcess): void {
   throw new WarrenError(ErrorCode.InvalidSource, `process ${process.pid} has ended`)
 }
 
-const CONTAINER = 'A container must run its workloads as users of the host, or have an agent of its own.'
+const CONTAINER =
+  'A container must run its workloads as users of the host, be named by an entry (--container), or have an agent of its own.'
 const NOBODY = `On the host: run the program as a user of its own, and not as nobody. ${CONTAINER}`
 
 function foreign(reason: string, hint = CONTAINER): WarrenError {

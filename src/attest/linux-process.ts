@@ -1,7 +1,9 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { open, readlink, stat } from 'node:fs/promises'
+import { labelsOf } from './labels.ts'
 import { LinuxViews } from './linux-view.ts'
 import type { ProcessReader } from './process-reader.ts'
+import { userNamespaceOwner } from './user-namespace.ts'
 
 /** Linux: /proc. */
 export function linuxProcessReader(): ProcessReader {
@@ -26,6 +28,9 @@ export function linuxProcessReader(): ProcessReader {
         return undefined
       }
     },
+
+    labelsOf,
+    runtimeOwnerOf: pid => (sharesUserIds(pid) ? 0 : userNamespaceOwner(pid)),
 
     async openExecutable(pid) {
       const link = `/proc/${pid}/exe`

@@ -21,7 +21,7 @@ export class LinuxViews {
     try {
       this.#own ??= { root: rootOf('self') ?? '', pids: readlinkSync('/proc/self/ns/pid'), depth: depthOf('self') }
       if (this.#own.depth !== 1) return unknownView('cannot be examined: /proc is that of another pid namespace')
-      if (!this.#sharesUserIds(pid)) return unknownView('is in a user namespace of its own')
+      if (!this.#sharesUserIds(pid)) return ofOtherUsers(pid)
       const pids = pidNamespaceOf(pid)
       const [depth, root] = [pids === this.#own.pids ? 1 : depthOf(pid), rootOf(pid)]
       const sharesPids = depth === 1
@@ -36,6 +36,14 @@ export class LinuxViews {
       return unknownView('could not be examined')
     }
   }
+}
+
+// Of a container that an entry names: what it has is for those who see the same as it does, under the same kernel's uid.
+function ofOtherUsers(pid: number): ProcessView {
+  const view = unknownView('is in a user namespace of its own')
+  const [pids, root] = [pidNamespaceOf(pid), rootOf(pid)]
+  if (pids === undefined || root === undefined) return view
+  return Object.freeze({ ...view, key: `${readlinkSync(`/proc/${pid}/ns/user`)} ${pids} ${root}` })
 }
 
 function reasonOf(sharesPids: boolean, root: string | undefined): string {

@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import type { SecurityLabels } from './labels.ts'
 import type { ProcessView } from './view.ts'
 
 /** Facts from the kernel about a running process besides its user; one implementation for each system. */
@@ -20,6 +21,13 @@ export interface ProcessReader {
   readonly overflowId: () => number
   /** Content of /proc/PID/cgroup or its like; undefined where there is none. */
   readonly cgroupOf: (pid: number) => string | undefined
+  /** Read by pid, as the view. Never throws. */
+  readonly labelsOf: (pid: number) => SecurityLabels
+  /**
+   * The user whose runtime may have made the container of a process: root, or the maker of its user namespace. Undefined where
+   * no runtime is asked. Throws if it is unknown.
+   */
+  readonly runtimeOwnerOf: (pid: number) => number | undefined
   /**
    * Opens the very file that the process runs, and returns its path if that path leads to this very file here.
    *

@@ -4,7 +4,8 @@ import { dialAgent } from './dial-agent.ts'
 import { systemCode } from './from-connect-error.ts'
 
 const WORKLOAD_SOCKET = 'agent.sock'
-const SOCKETS = [WORKLOAD_SOCKET, 'admin.sock', 'spiffe.sock']
+const OPERATOR_SOCKET = 'admin.sock'
+const SOCKETS = [WORKLOAD_SOCKET, OPERATOR_SOCKET, 'spiffe.sock']
 const ANSWER_MS = 1_000
 
 /**
@@ -21,7 +22,7 @@ export async function orMissing(failure: WarrenError, path: string): Promise<War
     if (other === missing || !(await answers(join(directory, other), directory))) continue
     const code = missing === WORKLOAD_SOCKET ? ErrorCode.AgentNotRunning : ErrorCode.NotFound
     return new WarrenError(code, `the agent runs (${other} answers), but ${path} is not there`, {
-      hint: `In a container: mount all of ${directory}, read-only and under the same path. On the host: somebody removed the socket; restart the agent.`,
+      hint: `In a container: ${missing === OPERATOR_SOCKET ? 'run this command on the host, outside of it' : `mount all of ${directory}, read-only`}. On the host: somebody removed the socket; restart the agent.`,
       cause: failure
     })
   }

@@ -28,6 +28,8 @@ export interface AgentConfig {
   readonly stateDir?: string
   /** Directory of the sockets. @default $WARREN_RUNTIME_DIR, else /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
   readonly runtimeDir?: string
+  /** Directory for containers to mount: sockets for workloads, and none for the operator. @default none */
+  readonly shareDir?: string
   /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
   readonly name?: string
   /** Found a new trust domain of this name. Without effect on a host that already belongs to it. */
@@ -117,6 +119,11 @@ export const UP_OPTIONS = Object.freeze({
     takes: 'file',
     help: 'with an invitation: file that contains an OIDC token, as the proof of its right to join',
     read: joinOidc => ({ joinOidc })
+  },
+  share: {
+    takes: 'dir',
+    help: 'directory for containers to mount: agent.sock, spiffe.sock, and the sockets of connections',
+    read: shareDir => ({ shareDir })
   },
   listen: {
     takes: 'host:port',

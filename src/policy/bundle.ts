@@ -22,6 +22,7 @@ import { decodeInvariant, encodeInvariant } from './invariant-codec.ts'
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts'
 import type { Rule } from './rule.ts'
 import { decodeRule, encodeRule } from './rule-codec.ts'
+import { isOfLaterForm } from './selectors.ts'
 
 /** The decisions of the admin. */
 export interface Content {
@@ -171,10 +172,12 @@ function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bu
     throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is for trust domain "${message.trustDomain}"`)
   }
   if (message.version === 0n) throw malformed('its version is zero')
+  const entries = [...message.entries, ...message.containerEntries]
   for (const { name, max: ofRoot } of LISTS) {
     const max = most(name, ofRoot, signer)
-    if (message[name].length > max) throw malformed(`it has ${message[name].length} ${name}, more than ${max}`)
-    if (new Set(message[name].map(({ id }) => id)).size !== message[name].length) {
+    const list = name === 'entries' ? entries : message[name]
+    if (list.length > max) throw malformed(`it has ${list.length} ${name}, more than ${max}`)
+    if (new Set(list.map(({ id }) => id)).size !== list.length) {
       throw malformed(`an id occurs twice in its ${name}`)
     }
   }
@@ -185,7 +188,7 @@ function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bu
     issuedAtMs: Number(message.issuedAtMs),
     isBeginning: message.previousSha256.length === 0,
     rules: Object.freeze(message.rules.map(decodeRule)),
-    entries: Object.freeze(message.entries.map(decodeEntry)),
+    entries: Object.freeze(entries.map(decodeEntry)),
     strict: message.strict,
     revocations: Object.freeze(message.revocations.map(decodeRevocation)),
     invariants: Object.freeze(message.invariants.map(decodeInvariant)),
@@ -226,7 +229,8 @@ export function sealBundle(
       previousSha256: current === undefined ? new Uint8Array() : Buffer.from(current.sha256, 'hex'),
       issuedAtMs: BigInt(nowMs),
       rules: rules.map(encodeRule),
-      entries: entries.map(encodeEntry),
+      entries: entries.filter(entry => !isOfLaterForm(entry)).map(encodeEntry),
+      containerEntries: entries.filter(isOfLaterForm).map(encodeEntry),
       strict,
       revocations: revocations.map(encodeRevocation),
       invariants: invariants.map(encodeInvariant),

@@ -2,9 +2,10 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import type { Pattern, PeerKey, Revocation } from '../identity/index.ts'
 import type { Bundle, Content } from './bundle.ts'
 import { MAX_REASON_LENGTH } from './codec.ts'
-import { type Entry, SELECTORS } from './entry.ts'
+import type { Entry } from './entry.ts'
 import { faultOf } from './entry-codec.ts'
 import { coversSame, type Rule } from './rule.ts'
+import { SELECTORS } from './selectors.ts'
 import { isLimited } from './usage-limits.ts'
 
 export type NewRule = Omit<Rule, 'id' | 'createdAtMs'>

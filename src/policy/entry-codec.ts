@@ -2,7 +2,9 @@ import { dnsNamePattern, gatewayName } from '../core/index.ts'
 import { isComponent, parsePattern } from '../identity/index.ts'
 import { create, policyPb } from '../wire/index.ts'
 import { checkIdAndReason, malformed, ownerOf } from './codec.ts'
-import { type Entry, SELECTORS } from './entry.ts'
+import { containerFault, containerFields, containerSelectors } from './container-codec.ts'
+import type { Entry } from './entry.ts'
+import { SELECTORS } from './selectors.ts'
 import { limitFields, limitsOf } from './usage-limits.ts'
 
 /** Longest path, name or unit in an entry, in characters. */
@@ -30,6 +32,7 @@ export function decodeEntry(entry: policyPb.Entry): Entry {
     exeSha256: optional(Buffer.from(exeSha256).toString('hex')),
     systemdUnit: optional(entry.systemdUnit),
     cgroup: optional(entry.cgroup),
+    ...containerSelectors(entry),
     grants: patternOf(entry),
     reason: entry.reason,
     ...ownerOf(entry),
@@ -55,6 +58,7 @@ export function encodeEntry(entry: Entry): policyPb.Entry {
     exeSha256: Buffer.from(entry.exeSha256 ?? '', 'hex'),
     systemdUnit: entry.systemdUnit ?? '',
     cgroup: entry.cgroup ?? '',
+    ...containerFields(entry),
     grants: entry.grants.text,
     reason: entry.reason,
     owner: entry.owner ?? '',
@@ -81,6 +85,8 @@ export function faultOf(entry: Omit<Entry, 'id' | 'createdAtMs'>): string | unde
   if (entry.systemdUnit !== undefined && !/^[^/\s]+\.(service|scope)$/.test(entry.systemdUnit)) {
     return 'has a unit that is not named as in nginx.service'
   }
+  const ofContainer = containerFault(entry)
+  if (ofContainer !== undefined) return ofContainer
   const { gateways = [] } = entry
   if (gateways.length > MAX_GATEWAYS) return `names more than ${MAX_GATEWAYS} gateways`
   if (!gateways.every(isGateway))

@@ -1,6 +1,7 @@
 import type { ProcessFacts } from '../attest/index.ts'
 import { coversDnsName } from '../core/index.ts'
 import { type Address, formatAddress, matches, type Pattern } from '../identity/index.ts'
+import { differenceIn, namesContainer, optionsLike, READ_LATE, type Selector, unmet } from './selectors.ts'
 import { isLimited, type UsageLimits } from './usage-limits.ts'
 
 /**
@@ -24,6 +25,19 @@ export interface Entry extends UsageLimits {
   readonly systemdUnit: string | undefined
   /** Path of a cgroup (version 2); covers what is below it. */
   readonly cgroup: string | undefined
+  /** As its runtime says, in its own files. */
+  readonly containerRuntime?: string | undefined
+  readonly containerName?: string | undefined
+  /** "sha256:" and hex. */
+  readonly containerImage?: string | undefined
+  /** Name or id. */
+  readonly containerPod?: string | undefined
+  /** The user, by name or number, whose runtime it is. @default root, if the entry names a container */
+  readonly containerUser?: string | undefined
+  /** Label that SELinux enforces, or its beginning up to a colon. */
+  readonly selinux?: string | undefined
+  /** Profile that AppArmor enforces. */
+  readonly apparmor?: string | undefined
   readonly grants: Pattern
   readonly reason: string
   /** Who answers for it, for people. @default nobody is named */
@@ -47,10 +61,6 @@ export function namingEntries(entries: readonly Entry[], names: readonly string[
   return entries.filter(({ dnsNames = [] }) => names.every(name => dnsNames.some(one => coversDnsName(one, name))))
 }
 
-/** Names of the selectors, in the order in which they are shown. */
-export const SELECTORS = ['uid', 'user', 'gid', 'group', 'exePath', 'exeSha256', 'systemdUnit', 'cgroup'] as const
-export type Selector = (typeof SELECTORS)[number]
-
 /** The first entry that grants `address` to a process with these facts. */
 export function grantingEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts): Entry | undefined {
   return candidates(entries, address).find(entry => unmet(entry, facts).length === 0)
@@ -63,9 +73,29 @@ export function limitingEntries(entries: readonly Entry[], address: Address, fac
 
 /** Whether an entry would grant `address` if only the executable, its path or its hash, matched. */
 export function wantsExecutable(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
+  return lacksOnly(entries, address, facts, ['exePath', 'exeSha256'])
+}
+
+/** Whether an entry would grant `address` if only the container, and the executable, matched. */
+export function wantsContainer(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
+  const ofContainer = entries.filter(namesContainer)
+  return facts.container === undefined && lacksOnly(ofContainer, address, facts, READ_LATE)
+}
+
+/** Whether facts that are read only when an entry asks for them could make an entry grant `address`. */
+export function wantsMore(entries: readonly Entry[], address: Address, facts: ProcessFacts): boolean {
+  return wantsContainer(entries, address, facts) || wantsExecutable(entries, address, facts)
+}
+
+function lacksOnly(
+  entries: readonly Entry[],
+  address: Address,
+  facts: ProcessFacts,
+  selectors: readonly Selector[]
+): boolean {
   return candidates(entries, address).some(entry => {
     const lacking = unmet(entry, facts)
-    return lacking.length > 0 && lacking.every(selector => selector === 'exePath' || selector === 'exeSha256')
+    return lacking.length > 0 && lacking.every(selector => selectors.includes(selector))
   })
 }
 
@@ -82,9 +112,7 @@ export function whyNotGranted(entries: readonly Entry[], address: Address, facts
   const nearest = nearestEntry(entries, address, facts)
   if (nearest === undefined) return `no entry grants ${formatAddress(address)} to uid ${facts.uid}`
   const { entry, lacking } = nearest
-  const differences = lacking.map(
-    selector => `its ${LABELS[selector]} is ${shown(facts, selector)}, and the entry asks for ${entry[selector]}`
-  )
+  const differences = lacking.map(selector => differenceIn(entry, facts, selector))
   return `entry ${entry.id} does not grant ${formatAddress(address)} to this process: ${differences.join('; ')}`
 }
 
@@ -94,18 +122,8 @@ export function whyNotGranted(entries: readonly Entry[], address: Address, facts
  */
 export function narrowingOptions(entries: readonly Entry[], address: Address, facts: ProcessFacts): string {
   const entry = nearestEntry(entries, address, facts)?.entry
-  return NARROWING.flatMap(([selector, option]) => {
-    const value = facts[selector]
-    return entry?.[selector] === undefined || value === undefined ? [] : [` ${option} ${value}`]
-  }).join('')
+  return optionsLike(entry, facts)
 }
-
-const NARROWING = [
-  ['cgroup', '--cgroup'],
-  ['systemdUnit', '--unit'],
-  ['exePath', '--exe'],
-  ['exeSha256', '--sha256']
-] as const
 
 function nearestEntry(entries: readonly Entry[], address: Address, facts: ProcessFacts) {
   const [nearest] = candidates(entries, address)
@@ -123,47 +141,4 @@ function candidates(entries: readonly Entry[], address: Address): Entry[] {
   return entries.filter(
     ({ machine, grants }) => (machine === undefined || machine === address.machine) && matches(grants, address)
   )
-}
-
-function unmet(entry: Entry, facts: ProcessFacts): Selector[] {
-  return SELECTORS.filter(selector => entry[selector] !== undefined && !isMet(entry, facts, selector))
-}
-
-function isMet(entry: Entry, facts: ProcessFacts, selector: Selector): boolean {
-  switch (selector) {
-    case 'user':
-      return entry.user !== undefined && facts.users.includes(entry.user)
-    case 'gid':
-      return entry.gid !== undefined && facts.gids.includes(entry.gid)
-    case 'group':
-      return entry.group !== undefined && facts.groups.includes(entry.group)
-    case 'cgroup':
-      return facts.cgroup === entry.cgroup || facts.cgroup?.startsWith(`${entry.cgroup}/`) === true
-    default:
-      return facts[selector] === entry[selector]
-  }
-}
-
-const LABELS: { readonly [S in Selector]: string } = {
-  uid: 'uid',
-  user: 'user',
-  gid: 'gid',
-  group: 'group',
-  exePath: 'executable',
-  exeSha256: 'hash of the executable',
-  systemdUnit: 'systemd unit',
-  cgroup: 'cgroup'
-}
-
-function shown(facts: ProcessFacts, selector: Selector): string {
-  switch (selector) {
-    case 'user':
-      return facts.users.join(' or ') || 'without a name'
-    case 'gid':
-      return `one of ${facts.gids.join(', ')}`
-    case 'group':
-      return `one of ${facts.groups.join(', ')}`
-    default:
-      return String(facts[selector] ?? 'not established')
-  }
 }

@@ -50,6 +50,7 @@ export {
   sealBundle,
   succession
 } from './bundle.ts'
+export { containerFields } from './container-codec.ts'
 export { Decisions } from './decisions.ts'
 export {
   addEntry,
@@ -70,10 +71,10 @@ export {
   limitingEntries,
   namingEntries,
   narrowingOptions,
-  SELECTORS,
-  type Selector,
+  wantsContainer,
   wantsExecutable,
   wantsHash,
+  wantsMore,
   whyNotGranted
 } from './entry.ts'
 export {
@@ -102,6 +103,7 @@ export type { Example, Pairs } from './reach.ts'
 export { type Difference, type PastConnection, type Replayed, replay } from './replay.ts'
 export { MAX_REVOKED_KEYS } from './revocation-codec.ts'
 export { isInForce, type Rule, type RuleEffect } from './rule.ts'
+export { SELECTORS, type Selector } from './selectors.ts'
 export { differencesOf } from './statement-text.ts'
 export {
   type Attempt,

@@ -1,6 +1,7 @@
 import { dnsNamePattern, ErrorCode, gatewayName, type Protocol, WarrenError } from '../core/index.ts'
 import { parsePattern, type Revocation } from '../identity/index.ts'
 import { type adminPb, apiPb } from '../wire/index.ts'
+import { containerSelectors } from './container-codec.ts'
 import type { NewEntry, NewRule } from './edit.ts'
 import type { NewInvariant, PolicyDocument } from './plan.ts'
 import type { RuleEffect } from './rule.ts'
@@ -42,7 +43,8 @@ export function entryFrom(entry: Fields<adminPb.Entry>): NewEntry {
     exeSha256: optional(entry.exeSha256.toLowerCase()),
     systemdUnit: optional(entry.systemdUnit),
     cgroup: optional(entry.cgroup),
-    grants: parsePattern(entry.grants),
+    ...containerSelectors(entry),
+    grants: parsePattern(entry.grants || entry.narrowGrants),
     reason: entry.reason,
     ...ownerFrom(entry),
     ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways.map(gatewayName) }),

@@ -2,10 +2,11 @@ import { ErrorCode, WarrenError } from '../core/index.ts'
 import type { Bundle, Content } from './bundle.ts'
 import { MAX_OWNER_LENGTH, MAX_REASON_LENGTH } from './codec.ts'
 import { type NewEntry, type NewRule, nextVersion, ruleFault, selectsSame } from './edit.ts'
-import { type Entry, SELECTORS } from './entry.ts'
+import type { Entry } from './entry.ts'
 import { faultOf } from './entry-codec.ts'
 import type { Invariant } from './invariant.ts'
 import { coversSame, type Rule } from './rule.ts'
+import { SELECTORS } from './selectors.ts'
 
 export type NewInvariant = Omit<Invariant, 'id' | 'createdAtMs'>
 

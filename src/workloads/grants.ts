@@ -10,8 +10,10 @@ import {
   narrowingOptions,
   tightest,
   type UsageLimits,
+  wantsContainer,
   wantsExecutable,
   wantsHash,
+  wantsMore,
   whyNotGranted
 } from '../policy/index.ts'
 import { dnsNamesOf, type RegisterInput } from './register-input.ts'
@@ -85,11 +87,12 @@ export class Grants {
     return new Grants({ ...this.#deps, entries: named }, wanted)
   }
 
-  /** The facts about a process, including those about its executable that some entry for `address` needs. */
+  /** The facts about a process, including those about its container and executable that some entry for `address` needs. */
   async attest(held: HeldProcess, address: Address): Promise<AttestedProcess> {
     const { attestor } = this.#deps
     const entries = (): readonly Entry[] => this.#deps.entries().entries
     return await attestor.attest(held, {
+      container: facts => !this.isGranted(address, facts) && wantsContainer(entries(), address, facts),
       executable: facts => !this.isGranted(address, facts) && wantsExecutable(entries(), address, facts),
       hash: facts => !this.isGranted(address, facts) && wantsHash(entries(), address, facts)
     })
@@ -142,10 +145,10 @@ export class Grants {
     }
   }
 
-  /** Whether the facts about the executable, not read so far, could change the result. */
+  /** Whether the facts about the container and the executable, not read so far, could change the result. */
   isUndecided(address: Address, facts: readonly AttestedProcess[]): boolean {
     const { entries } = this.#deps.entries()
-    return facts.every(process => this.isGranted(address, process) || wantsExecutable(entries, address, process))
+    return facts.every(process => this.isGranted(address, process) || wantsMore(entries, address, process))
   }
 
   #isPrivileged({ uid }: AttestedProcess): boolean {
@@ -167,7 +170,7 @@ export class Grants {
 }
 
 const DECLARED =
-  '; what a file declares has no process, so entries that ask for an executable, a hash, a unit or a cgroup do not count'
+  '; what a file declares has no process, so entries that ask for an executable, a hash, a unit, a cgroup, a container or a label do not count'
 
 function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
   if (strict) return ', and strict is on'
@@ -178,5 +181,5 @@ function whyNotBuiltIn(strict: boolean, { view }: AttestedProcess): string {
 function scopeOf({ view }: AttestedProcess): string {
   return view.isOfHost
     ? ''
-    : ' (holds for that uid in every container of the host: --cgroup, --unit or --sha256 narrow it)'
+    : ' (holds for that uid in every container of the host: --container, --cgroup, --unit or --sha256 narrow it)'
 }

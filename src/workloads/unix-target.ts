@@ -1,4 +1,4 @@
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type FileId, type FoundSocket, findSocket, type ProcessHandle } from '../attest/index.ts'
 import { ErrorCode, WarrenError } from '../core/index.ts'
@@ -12,10 +12,14 @@ const ENDPOINTS = 'endpoints'
  * Looks at the unix target of a registration before it takes effect.
  *
  * Throws PERMISSION_DENIED if the agent may not read the view of `owner`, may not reach the socket, or the path leads to a
- * socket of the agent in `runtimeDir`, INVALID_ARGUMENT for a path through another process's view, or an error of `findSocket`. A server
+ * socket of the agent in `runtimeDirs`, INVALID_ARGUMENT for a path through another process's view, or an error of `findSocket`. A server
  * that does not listen yet is none of these; each connection is checked again when it is made.
  */
-export async function checkUnixTarget(owner: ProcessHandle, path: string, runtimeDir: string): Promise<void> {
+export async function checkUnixTarget(
+  owner: ProcessHandle,
+  path: string,
+  runtimeDirs: readonly string[]
+): Promise<void> {
   requireSocketPath(path)
   let found: FoundSocket
   try {
@@ -29,7 +33,7 @@ export async function checkUnixTarget(owner: ProcessHandle, path: string, runtim
   }
   try {
     const file = found.file()
-    if (file !== undefined && isOwn(file, runtimeDir)) throw ownSocket(path)
+    if (file !== undefined && runtimeDirs.some(directory => isOwn(file, directory))) throw ownSocket(path)
   } finally {
     found.close()
   }
@@ -42,7 +46,8 @@ function isOwn({ dev, ino }: FileId, runtimeDir: string): boolean {
   }
   if (OWN_SOCKETS.some(name => is(join(runtimeDir, name)))) return true
   const endpoints = join(runtimeDir, ENDPOINTS)
-  return readdirSync(endpoints).some(name => is(join(endpoints, name)))
+  // An agent with a directory for containers has them there alone.
+  return existsSync(endpoints) && readdirSync(endpoints).some(name => is(join(endpoints, name)))
 }
 
 function outOfView(path: string): WarrenError {

@@ -9,7 +9,7 @@ import {
   spiffeIdOf
 } from '../identity/index.ts'
 import type { UsageLimits } from '../policy/index.ts'
-import { checkTarget } from './check-target.ts'
+import { checkTarget, type TargetDeps } from './check-target.ts'
 import { attestClaim, type Claim, declaredProcess, notGranted, ownerOf } from './claim.ts'
 import { deliveryOf } from './delivery.ts'
 import type { Grants } from './grants.ts'
@@ -24,16 +24,12 @@ import { WorkloadTable } from './table.ts'
 import { uniqueDocument } from './unique-document.ts'
 import { type EndReason, type Workload, workloadOf } from './workload.ts'
 
-export interface WorkloadsDeps {
-  readonly trustDomain: string
+export interface WorkloadsDeps extends TargetDeps {
   readonly machine: string
   /** Zone of this host: the label of its servers. @default none */
   readonly zone?: string | undefined
-  readonly grants: Grants
   /** Directory of the agent, mode 0711, for listening sockets. */
   readonly listenDir: string
-  /** Directory of the agent's own sockets: none of them can be a target. */
-  readonly runtimeDir: string
   readonly tokens: SessionTokens
   readonly processes: ProcessWatch
   readonly portServers: Pick<PortServers, 'for'>

@@ -38,7 +38,10 @@ test('neither a mount nor a network namespace makes another view, and a user nam
   assert.deepEqual(viewOf(await running(t, 'unshare', '--pid')), own)
   assert.deepEqual(viewOf(await running(t, 'unshare', '--net')), own)
   const user = viewOf(await running(t, 'unshare', '--user'))
-  assert.deepEqual([user.isOfHost, user.key], [false, undefined])
+  assert.deepEqual([user.isOfHost, user.sharesPids], [false, false])
+  const other = viewOf(await running(t, 'unshare', '--user'))
+  assert.ok(!sameUser({ uid, view: user }, { uid, view: other }))
+  assert.ok(!sameUser({ uid, view: user }, { uid, view: own }))
   assert.match(user.whyNot, /user namespace/)
 })
 

@@ -180,7 +180,20 @@ test('every command whose argument or option is an address, a machine or a path 
     'port'
   ]
   const joins = ['claim=pattern', 'field', 'id', 'issuer', 'network', 'url']
-  const rest = ['bytes', 'number', 'pid', 'spiffe-id', 'text', 'hex', 'registration', 'words', 'uri']
+  const rest = [
+    'bytes',
+    'number',
+    'pid',
+    'spiffe-id',
+    'text',
+    'hex',
+    'registration',
+    'words',
+    'uri',
+    'digest',
+    'label',
+    'profile'
+  ]
   const completed = ['dir', 'file', 'path', 'command', 'destination', 'address', 'source', 'pattern', 'what', 'machine']
   const asked = ['rule', 'entry', 'revocation', 'token-id', 'admin']
   assert.deepEqual([...names].sort(), [...free, ...others, ...joins, ...rest, ...completed, ...asked].sort())

@@ -36,7 +36,11 @@ async function stage(t: TestContext): Promise<Stage> {
   return { scope, a, spiffe, mounts, host }
 }
 
-async function enter({ scope, mounts }: Stage, kind: Kind, more: { uid?: number; network?: 'host' } = {}) {
+async function enter(
+  { scope, mounts }: Stage,
+  kind: Kind,
+  more: { uid?: number; network?: 'host'; name?: string } = {}
+) {
   return await Probe.start(scope, argv => KINDS[kind](scope, { mounts, ...more }, argv))
 }
 
@@ -127,6 +131,28 @@ for (const kind of Object.keys(KINDS) as Kind[]) {
     }
   })
 }
+
+test('a container is the one that its entry names, and no other process of its uid is', asRoot, async t => {
+  if (!needsCommand(t, 'crun')) return
+  const on = await stage(t)
+  const { scope, a } = on
+  const [name, otherName] = [`wt-web-${process.pid}`, `wt-other-${process.pid}`]
+  for (const one of [name, otherName])
+    scope.defer(() => new Program(scope, ['crun', 'delete', '--force', one]).outcome())
+  await a.cli('entry', 'add', '--runtime', 'crun', '--container', name, 'dev.inside.*.*')
+  const web = await enter(on, 'crun', { name })
+  const other = await enter(on, 'crun', { name: otherName })
+  assert.ok((await web.register(a.socket, { address: INSIDE }))['token'])
+  const denied = await other.call(a.socket, 'WorkloadService/Register', { address: INSIDE })
+  assert.match(denied, new RegExp(`PERMISSION_DENIED.*its container is ${otherName}, and the entry asks for ${name}`))
+  const nested = await Probe.start(scope, argv => ['unshare', '--pid', '--fork', '--kill-child', ...argv])
+  assert.match(await nested.call(a.socket, 'WorkloadService/Register', { address: INSIDE }), /is not established/)
+  // The entry is for that container alone: when it is removed, the registration ends.
+  const { token = '' } = await web.register(a.socket, { address: INSIDE })
+  const { entries } = JSON.parse(await a.cli('entry', 'list', '--json')) as { entries: { id: string }[] }
+  await a.cli('entry', 'remove', entries[0]?.id ?? '')
+  assert.match(await web.call(a.socket, 'WorkloadService/Heartbeat', { token }), /INVALID_SOURCE/)
+})
 
 test('a container that may become any user is none of the host’s users', asRoot, async t => {
   if (!needsCommand(t, 'crun')) return

@@ -16,6 +16,16 @@ test('how a connection ended is told to the user of its end, and to no other, no
   assert.equal(past.of(user(1000), id(2)), undefined)
 })
 
+test('two containers of one uid, at the two ends of one connection, both get its end', () => {
+  const past = new PastFlows()
+  const [one, other] = ['2 1:2', '2 3:4'].map(key => user(0, { ...unknownView('is in a container'), key }))
+  assert.ok(one !== undefined && other !== undefined)
+  past.add(one, id(1), CUT)
+  past.add(other, id(1), { state: 'ended' })
+  assert.deepEqual([past.of(one, id(1)), past.of(other, id(1))], [CUT, { state: 'ended' }])
+  assert.equal(past.of(user(0), id(1)), undefined)
+})
+
 test('a connection that was cut stays so when another host gives its name to one that ends in order', () => {
   const past = new PastFlows()
   past.add(user(1000), id(1), CUT)

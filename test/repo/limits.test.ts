@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { LOCAL_LIMITS } from '../../src/api/limits.ts'
 import { MAX_WAITING } from '../../src/attest/attestor.ts'
+import { PER_SECOND } from '../../src/attest/containers/finder.ts'
 import { DEFAULT_LIMITS as HASHER } from '../../src/attest/hasher.ts'
 import {
   REFUSALS as AUDIT_REFUSALS,
@@ -72,6 +73,7 @@ const VALUES: Record<LimitName, number> = {
   registration_dns_names: MAX_DNS_NAMES,
   registration_application_length: MAX_APPLICATION_LENGTH,
   attest_waiting: MAX_WAITING,
+  container_lookups: PER_SECOND,
   hash_waiting: HASHER.maxWaiting,
   hash_file_bytes: HASHER.maxBytes,
   hash_bytes_per_second: HASHER.bytesPerSecond,

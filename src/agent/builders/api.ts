@@ -68,9 +68,23 @@ export async function serveApi(parts: ApiParts): Promise<ApiServers> {
   resources.defer(() => agent.close())
   const admin = await serveAdminApi({ ...shared, handlers: handlers.admin })
   resources.defer(() => admin.close())
-  const spiffe = await serveSpiffeApi({ ...shared, handlers: spiffeServices(parts) })
+  const spiffeHandlers = spiffeServices(parts)
+  const spiffe = await serveSpiffeApi({ ...shared, handlers: spiffeHandlers })
   resources.defer(() => spiffe.close())
-  return { agent, admin, spiffe }
+  const { shareDir } = config
+  if (shareDir === undefined) return { agent, admin, spiffe }
+  // The same for containers, and nothing for the operator.
+  const inShare = { ...shared, runtimeDir: shareDir }
+  const agents = await serveWorkloadApi({ ...inShare, handlers: handlers.workload })
+  resources.defer(() => agents.close())
+  const spiffes = await serveSpiffeApi({ ...inShare, handlers: spiffeHandlers })
+  resources.defer(() => spiffes.close())
+  return { agent: both(agent, agents), admin, spiffe: both(spiffe, spiffes) }
+}
+
+// For who counts connections.
+function both(one: LocalServer, other: LocalServer): LocalServer {
+  return { ...one, connections: () => one.connections() + other.connections() }
 }
 
 // The handlers of agent.sock and admin.sock.

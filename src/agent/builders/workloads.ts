@@ -44,6 +44,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     grants,
     listenDir,
     runtimeDir: config.runtimeDir,
+    shareDir: config.shareDir,
     zone: config.zone,
     tokens: new SessionTokens(nodeSecret),
     processes: new ProcessWatch(),

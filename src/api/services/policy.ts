@@ -11,6 +11,7 @@ import {
   type Revocation
 } from '../../identity/index.ts'
 import {
+  containerFields,
   type Entry,
   entryFrom,
   limitFields,
@@ -165,6 +166,7 @@ export function entryMessage(entry: Entry): MessageInitShape<typeof adminPb.Entr
     exeSha256: entry.exeSha256 ?? '',
     systemdUnit: entry.systemdUnit ?? '',
     cgroup: entry.cgroup ?? '',
+    ...containerFields(entry),
     grants: entry.grants.text,
     reason: entry.reason,
     owner: entry.owner ?? '',

@@ -7,6 +7,7 @@ import type { ConnectionEnd, Strategy } from '../../proxy/index.ts'
 import { apiPb, healthCheckName } from '../../wire/index.ts'
 import { type RegisterInput, serverOf, type Workload, type Workloads } from '../../workloads/index.ts'
 import type { WorkloadHandlers } from '../index.ts'
+import { asSeenBy } from './as-seen-by.ts'
 import { inspected, inspection } from './inspect.ts'
 import { listedServices, optionalPattern } from './list-services.ts'
 import { type ListenDeps, listenForCaller } from './listen.ts'
@@ -76,7 +77,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
         registrationId: workload.registrationId,
         spiffeId: workload.spiffeId,
         address: formatAddress(workload.address),
-        listenPath: workload.directory !== undefined && workload.target?.kind === 'unix' ? workload.target.path : '',
+        listenPath: await asSeenBy(caller, listenPathOf(workload)),
         replication,
         ttlMs: workload.ttlMs,
         problem: serverOf(workload.target)?.problem ?? '',
@@ -138,10 +139,11 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       const protocol = protocolOf(request.protocol)
       const strategy = STRATEGIES[request.strategy]
       const { hello, explicitEnd } = request
-      return await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
+      const made = await connect({ source, destination, protocol, strategy, hello, explicitEnd, signal })
+      return { ...made, path: await asSeenBy(caller, made.path) }
     },
 
-    prepareListener: async (_request, caller) => ({ path: await deps.prepareListener(caller) }),
+    prepareListener: async (_request, caller) => ({ path: await asSeenBy(caller, await deps.prepareListener(caller)) }),
 
     listen(request, caller, signal) {
       const [protocol, strategy] = [protocolOf(request.protocol), STRATEGIES[request.strategy]]
@@ -191,6 +193,10 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
       )
     })
   }
+}
+
+function listenPathOf({ directory, target }: Workload): string {
+  return directory !== undefined && target?.kind === 'unix' ? target.path : ''
 }
 
 function waitMode(wait: apiPb.Wait): WaitMode {

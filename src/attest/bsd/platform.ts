@@ -50,6 +50,8 @@ export function bsdProcessReader(system: BsdSystem, calls: BsdCalls, ownPid: num
     },
     overflowId: () => NO_ID,
     cgroupOf: () => undefined,
+    labelsOf: () => ({}),
+    runtimeOwnerOf: () => undefined,
     openExecutable: async pid => {
       throw new Error(`the executable of process ${pid} cannot be opened on this system`)
     }

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { grantsFields } from '../../wire/index.ts'
 import { contextOf } from '../context.ts'
 import { asList, type List, type ListOptions, showList } from '../lists.ts'
 import { collect } from '../options/index.ts'
@@ -19,6 +20,13 @@ interface EntryOptions extends UsageLimitOptions, WaitOptions {
   readonly sha256?: string
   readonly unit?: string
   readonly cgroup?: string
+  readonly runtime?: string
+  readonly container?: string
+  readonly image?: string
+  readonly pod?: string
+  readonly containerUser?: string
+  readonly selinux?: string
+  readonly apparmor?: string
   readonly gateway?: string[]
   readonly dnsName?: string[]
   readonly reason?: string
@@ -53,6 +61,13 @@ export function addEntry(program: Command): void {
     .option('--sha256 <hex>', 'hash of the executable')
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
+    .option('--runtime <name>', 'container runtime that made its container, as in podman')
+    .option('--container <name>', 'name of its container')
+    .option('--image <digest>', 'digest of the image of its container, as in sha256:0123…')
+    .option('--pod <name>', 'name or id of the pod of its container')
+    .option('--container-user <name>', 'user whose container it is, by name or number (default: root)')
+    .option('--selinux <label>', 'label that SELinux enforces for it, or its beginning up to a colon')
+    .option('--apparmor <profile>', 'profile that AppArmor enforces for it')
     .option('--gateway <host:port>', 'server of another host for which they may stand; may be repeated', collect)
     .option('--dns-name <name>', 'DNS name that their certificates may have, or *.NAME; may be repeated', collect)
     .option('--reason <text>', 'reason that `warren policy show` prints')
@@ -63,7 +78,18 @@ export function addEntry(program: Command): void {
       const { agent, show, say } = context
       const wait = receiptsWait(context, options)
       const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], dnsName = [], ...others } = options
-      const { wait: _wait, timeout: _timeout, ...rest } = others
+      const { wait: _wait, timeout: _timeout, ...more } = others
+      const { runtime = '', container = '', image = '', pod = '', containerUser = '', ...labelled } = more
+      const { selinux = '', apparmor = '', ...rest } = labelled
+      const ofContainer = {
+        containerRuntime: runtime,
+        containerName: container,
+        containerImage: image.toLowerCase(),
+        containerPod: pod,
+        containerUser,
+        selinux,
+        apparmor
+      }
       const ids = { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) }
       const selectors = {
         ...rest,
@@ -72,10 +98,12 @@ export function addEntry(program: Command): void {
         dnsNames: dnsName,
         exePath: exe,
         exeSha256: sha256,
-        systemdUnit: unit
+        systemdUnit: unit,
+        ...ofContainer,
+        ...grantsFields(grants, ofContainer)
       }
       const { entries: before } = await agent.admin.getPolicy({})
-      const { entry: added, version } = await agent.admin.addEntry({ entry: { ...selectors, grants } })
+      const { entry: added, version } = await agent.admin.addEntry({ entry: selectors })
       const view = added === undefined ? undefined : entryView(added)
       const { entries: after } = await agent.admin.getPolicy({})
       const replaced = before.filter(({ id }) => !after.some(one => one.id === id))

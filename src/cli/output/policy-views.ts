@@ -8,7 +8,7 @@ import { type Column, table } from './table.ts'
 import { fields, protocolName } from './views.ts'
 
 export type AuthorityView = Omit<adminPb.Authority, '$typeName' | '$unknown'>
-export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown'>
+export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown' | 'narrowGrants'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
 
 export type InvariantView = Omit<adminPb.Invariant, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
@@ -18,7 +18,8 @@ export const LOST_POLICY =
   'the policy of this host is lost: nothing is allowed and nothing can be changed before a member admitted earlier connects (`warren policy restart --help`)'
 
 export function entryView(entry: adminPb.Entry): EntryView {
-  return fields(entry)
+  const { narrowGrants: _ofRequests, ...view } = fields(entry)
+  return view
 }
 
 export function revocationView(revocation: adminPb.Revocation): RevocationView {
@@ -156,7 +157,14 @@ function selectors(entry: EntryView): string {
     ['exe', entry.exePath],
     ['sha256', entry.exeSha256],
     ['unit', entry.systemdUnit],
-    ['cgroup', entry.cgroup]
+    ['cgroup', entry.cgroup],
+    ['runtime', entry.containerRuntime],
+    ['container', entry.containerName],
+    ['image', entry.containerImage],
+    ['pod', entry.containerPod],
+    ['container-user', entry.containerUser],
+    ['selinux', entry.selinux],
+    ['apparmor', entry.apparmor]
   ]
   return named
     .filter(([, value]) => value !== undefined && value !== '')

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { ErrorCode, fileFault, WarrenError } from '../../core/index.ts'
-import { adminPb, apiPb, create } from '../../wire/index.ts'
+import { adminPb, apiPb, create, grantsFields } from '../../wire/index.ts'
 import type { Fault, Place } from '../files/place.ts'
 import { type Parsed, parseYaml } from '../files/yaml.ts'
 import { type AssertionPairs, parseAssertion } from './assertion.ts'
@@ -142,8 +142,18 @@ function ruleOf(rule: RuleForm) {
 }
 
 function entryOf(entry: EntryForm) {
+  const later = {
+    containerRuntime: entry.runtime ?? '',
+    containerName: entry.container ?? '',
+    containerImage: entry.image ?? '',
+    containerPod: entry.pod ?? '',
+    containerUser: entry['container-user'] ?? '',
+    selinux: entry.selinux ?? '',
+    apparmor: entry.apparmor ?? ''
+  }
   return {
-    grants: entry.grant,
+    ...grantsFields(entry.grant, later),
+    ...later,
     machine: entry.machine ?? '',
     ...(entry.uid === undefined ? {} : { uid: entry.uid }),
     user: entry.user ?? '',

@@ -72,6 +72,13 @@ export const entrySchema = z.strictObject({
   sha256: text('hash of the executable').optional(),
   unit: text('systemd unit').optional(),
   cgroup: text('cgroup (version 2) or one below it').optional(),
+  runtime: text('container runtime, as in podman').optional(),
+  container: text('name of a container').optional(),
+  image: text('digest of the image of a container, with sha256: before it').optional(),
+  pod: text('name or id of a pod').optional(),
+  'container-user': text('user whose container it is (default: root)').optional(),
+  selinux: text('label that SELinux enforces, or its beginning').optional(),
+  apparmor: text('profile that AppArmor enforces').optional(),
   gateways: z
     .array(parsed('HOST:PORT of a server of another host for which its registrations may stand', gatewayName))
     .max(MAX_GATEWAYS)

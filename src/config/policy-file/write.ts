@@ -30,7 +30,14 @@ export function policyFileData({ rules, entries, invariants, strict }: Exported)
         exe: entry.exePath,
         sha256: entry.exeSha256,
         unit: entry.systemdUnit,
-        cgroup: entry.cgroup
+        cgroup: entry.cgroup,
+        runtime: entry.containerRuntime,
+        container: entry.containerName,
+        image: entry.containerImage,
+        pod: entry.containerPod,
+        'container-user': entry.containerUser,
+        selinux: entry.selinux,
+        apparmor: entry.apparmor
       }),
       ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways }),
       ...(entry.dnsNames.length === 0 ? {} : { 'dns-names': entry.dnsNames }),

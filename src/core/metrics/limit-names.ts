@@ -25,6 +25,7 @@ export const LIMIT_NAMES = [
   'registration_dns_names',
   'registration_application_length',
   'attest_waiting',
+  'container_lookups',
   'hash_waiting',
   'hash_file_bytes',
   'hash_bytes_per_second',

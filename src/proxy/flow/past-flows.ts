@@ -33,11 +33,12 @@ export class PastFlows {
     const account = accountOf(user)
     const ofAccount = this.#of(account)
     const { flows } = ofAccount
+    const name = nameFor(user, flowId)
     // The other host chose the name of the flow, perhaps again: what was cut stays cut.
-    const known = flows.get(flowId)
+    const known = flows.get(name)
     if (known?.end.state === 'cut' && sameUser(known.user, user)) return
-    if (flows.delete(flowId)) this.#size -= 1
-    flows.set(flowId, this.#shared(user, end))
+    if (flows.delete(name)) this.#size -= 1
+    flows.set(name, this.#shared(user, end))
     this.#size += 1
     if (flows.size > MAX_PAST_PER_USER) this.#forgetOldest(account, ofAccount)
     else if (this.#size > MAX_PAST) this.#forgetOldestOfLargest()
@@ -51,7 +52,7 @@ export class PastFlows {
   }
 
   of(user: LocalUser, flowId: string): ConnectionEnd | undefined {
-    const past = this.#accounts.get(accountOf(user))?.flows.get(flowId)
+    const past = this.#accounts.get(accountOf(user))?.flows.get(nameFor(user, flowId))
     return past !== undefined && sameUser(past.user, user) ? past.end : undefined
   }
 
@@ -77,4 +78,9 @@ export class PastFlows {
     }
     if (largest !== undefined) this.#forgetOldest(...largest)
   }
+}
+
+// Both ends of a connection may be on this host: of two containers, whose users share an account.
+function nameFor({ view }: LocalUser, flowId: string): string {
+  return view.isOfHost ? flowId : `${flowId} ${view.key}`
 }

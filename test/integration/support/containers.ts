@@ -7,6 +7,10 @@ export interface Container {
   readonly uid?: number
   /** Of the host, and under the same path inside. What the container may write to is written to on the host. */
   readonly mounts: readonly string[]
+  /** Of crun: its name, in the state that the system's own runtime has. @default one that nobody asks for */
+  readonly name?: string
+  /** Of crun: more mounts, of a directory at another path inside. */
+  readonly binds?: ReadonlyArray<{ readonly from: string; readonly at: string; readonly readOnly?: boolean }>
   /** @default a network of its own, if the kind has one */
   readonly network?: 'host'
 }
@@ -46,7 +50,11 @@ function place(uid = 0): Place {
 }
 
 // As container engines run it by default: namespaces for pids, mounts, network, IPC and host name, few capabilities.
-function crun(scope: Scope, { uid = 0, mounts, network }: Container, argv: readonly string[]): string[] {
+function crun(
+  scope: Scope,
+  { uid = 0, mounts, network, name, binds = [] }: Container,
+  argv: readonly string[]
+): string[] {
   const bundle = scope.directory()
   mkdirSync(join(bundle, 'rootfs'))
   const sets = ['bounding', 'effective', 'permitted', 'inheritable', 'ambient']
@@ -72,7 +80,13 @@ function crun(scope: Scope, { uid = 0, mounts, network }: Container, argv: reado
         { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755'] },
         { destination: '/srv', type: 'tmpfs', source: 'tmpfs', options: ['mode=1777'] },
         ...system().map(path => ({ destination: path, type: 'none', source: path, options: ['rbind', 'ro'] })),
-        ...mounts.map(path => ({ destination: path, type: 'none', source: path, options: ['rbind'] }))
+        ...mounts.map(path => ({ destination: path, type: 'none', source: path, options: ['rbind'] })),
+        ...binds.map(({ from, at, readOnly = false }) => ({
+          destination: at,
+          type: 'none',
+          source: from,
+          options: ['rbind', readOnly ? 'ro' : 'rw']
+        }))
       ],
       linux: { namespaces: namespaces.map(type => ({ type })) }
     })
@@ -80,7 +94,8 @@ function crun(scope: Scope, { uid = 0, mounts, network }: Container, argv: reado
   // It does not run where cgroups of both versions are mounted, as they may be here; it is not about cgroups.
   const setUp = `umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`
   const state = join(bundle, 'state')
-  const run = ['crun', '--cgroup-manager=disabled', '--root', state, 'run', '--bundle', bundle, `wt-${process.pid}`]
+  const root = name === undefined ? ['--root', state] : []
+  const run = ['crun', '--cgroup-manager=disabled', ...root, 'run', '--bundle', bundle, name ?? `wt-${process.pid}`]
   return ['unshare', '--mount', '/bin/sh', '-c', setUp, 'sh', ...run]
 }
 

@@ -1981,6 +1981,53 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: repeated string dns_names = 19;
    */
   dnsNames: string[];
+
+  /**
+   * Of the container of the process, as its runtime says; as in warren.policy.v1.Entry.
+   *
+   * @generated from field: string container_runtime = 20;
+   */
+  containerRuntime: string;
+
+  /**
+   * @generated from field: string container_name = 21;
+   */
+  containerName: string;
+
+  /**
+   * @generated from field: string container_image = 22;
+   */
+  containerImage: string;
+
+  /**
+   * @generated from field: string container_pod = 23;
+   */
+  containerPod: string;
+
+  /**
+   * @generated from field: string container_user = 24;
+   */
+  containerUser: string;
+
+  /**
+   * Labels that the kernel enforces.
+   *
+   * @generated from field: string selinux = 25;
+   */
+  selinux: string;
+
+  /**
+   * @generated from field: string apparmor = 26;
+   */
+  apparmor: string;
+
+  /**
+   * In a request, in place of `grants`, for an entry that has one of the last seven fields: an agent that does not know them must not
+   * take the entry without them, and refuses one that grants nothing.
+   *
+   * @generated from field: string narrow_grants = 27;
+   */
+  narrowGrants: string;
 };
 
 /**

@@ -233,6 +233,55 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: repeated string dns_names = 18;
    */
   dnsNames: string[];
+
+  /**
+   * What the runtime says that made the container of the process, in its own files. An entry with one of the next fields is in
+   * `container_entries` of the bundle alone.
+   * As in "podman".
+   *
+   * @generated from field: string container_runtime = 19;
+   */
+  containerRuntime: string;
+
+  /**
+   * @generated from field: string container_name = 20;
+   */
+  containerName: string;
+
+  /**
+   * "sha256:" and hex, of the configuration of the image or of a manifest of it.
+   *
+   * @generated from field: string container_image = 21;
+   */
+  containerImage: string;
+
+  /**
+   * Name or id.
+   *
+   * @generated from field: string container_pod = 22;
+   */
+  containerPod: string;
+
+  /**
+   * User, by name or number, whose runtime it is. Empty: root.
+   *
+   * @generated from field: string container_user = 23;
+   */
+  containerUser: string;
+
+  /**
+   * Label that SELinux enforces for the process, or its beginning up to a colon.
+   *
+   * @generated from field: string selinux = 24;
+   */
+  selinux: string;
+
+  /**
+   * Profile that AppArmor enforces for the process.
+   *
+   * @generated from field: string apparmor = 25;
+   */
+  apparmor: string;
 };
 
 /**
@@ -578,6 +627,14 @@ export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
    * @generated from field: repeated warren.policy.v1.Withdrawal withdrawals = 12;
    */
   withdrawals: Withdrawal[];
+
+  /**
+   * More entries: those that name a container or a label. Agents that do not know these fields do not know this list either, and
+   * grant nothing by it; they would read such an entry as a wider one.
+   *
+   * @generated from field: repeated warren.policy.v1.Entry container_entries = 13;
+   */
+  containerEntries: Entry[];
 };
 
 /**

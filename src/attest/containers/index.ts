@@ -1,0 +1,3 @@
+export type { ContainerFacts } from './facts.ts'
+export { findContainer } from './find.ts'
+export { ContainerFinder } from './finder.ts'

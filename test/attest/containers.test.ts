@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { ContainerFinder, findContainer } from '../../src/attest/containers/index.ts'
+import { isBelow, isContainerName, namesInCgroup } from '../../src/attest/containers/membership.ts'
+import { Attestor, processHandle, processReader } from '../../src/attest/index.ts'
+import { apparmorProfile, labelsOf, selinuxContext } from '../../src/attest/labels.ts'
+import { systemClock } from '../../src/core/index.ts'
+import { asRoot, temporaryDirectory } from '../harness/index.ts'
+
+const OWNER = 61_270
+const OTHER = 61_271
+const IMAGE = 'd'.repeat(64)
+const MANIFEST = `sha256:${'e'.repeat(64)}`
+
+const NESTED = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const
+
+/** A process that runs `argv` until the test ends; its first child, if `argv` makes a pid namespace. */
+async function running(t: TestContext, ...argv: readonly string[]): Promise<number> {
+  const [command = '', ...args] = [...argv, '/bin/sh', '-c', 'echo begun; exec sleep 600']
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  await once(child.stdout, 'data')
+  const pid = child.pid ?? 0
+  const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+  return first === undefined || first === '' ? pid : Number(first)
+}
+
+/** As a user does who makes containers without being root. */
+function asUser(uid: number): string[] {
+  const as = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--']
+  return [...as, 'unshare', '--user', '--map-root-user', '--pid', '--fork', '--kill-child']
+}
+
+interface Made {
+  readonly pid: number
+  readonly cgroup?: string
+  readonly name?: string
+  readonly uid?: number
+  readonly startTime?: number
+}
+
+/** The state of a runtime, as crun and podman write it. */
+class Runtime {
+  readonly state: string
+  readonly #root: string
+
+  constructor(t: TestContext) {
+    this.#root = temporaryDirectory('wt-runtime-')
+    chmodSync(this.#root, 0o755)
+    t.after(() => rmSync(this.#root, { recursive: true }))
+    this.state = join(this.#root, 'crun')
+  }
+
+  path(...parts: readonly string[]): string {
+    return join(this.#root, ...parts)
+  }
+
+  write(path: string, value: object, uid = 0): void {
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(path, JSON.stringify(value), { mode: 0o600 })
+    chownSync(path, uid, uid)
+  }
+
+  add(id: string, { pid, cgroup = '', name = 'web', uid = 0, startTime = startTimeOf(pid) }: Made): void {
+    const bundle = this.path('store', 'overlay-containers', id, 'userdata')
+    const status = { pid, 'process-start-time': startTime, 'cgroup-path': cgroup, bundle }
+    this.write(join(this.state, id, 'status'), status, uid)
+    const annotations = { 'io.container.manager': 'libpod', 'io.kubernetes.cri-o.SandboxID': 'a-pod' }
+    this.write(join(this.state, id, 'config.json'), { annotations }, uid)
+    const container = { id, names: [name], image: IMAGE }
+    this.write(this.path('store', 'overlay-containers', 'containers.json'), [container], uid)
+    const image = { id: IMAGE, digest: MANIFEST, 'big-data-digests': { manifest: MANIFEST, other: 'x' } }
+    this.write(this.path('store', 'overlay-images', 'images.json'), [image], uid)
+  }
+
+  async find(pid: number, uid = 0) {
+    return await findContainer(pid, uid, [this.state])
+  }
+}
+
+function startTimeOf(pid: number): number {
+  return Number(/\) (.*)\n/.exec(readFileSync(`/proc/${pid}/stat`, 'latin1'))?.[1]?.split(' ')[19])
+}
+
+test('the cgroup of a container is left by nobody upwards, and what is renamed below it changes nothing', () => {
+  const at = '/machine.slice/libpod-1.scope'
+  const v2 = (path: string): string => `0::${path}\n`
+  for (const inside of [at, `${at}/container`, `${at}/libpod-2.scope`, `${at}/user.slice/x`])
+    assert.ok(isBelow(v2(inside), [at]), inside)
+  const outside = [
+    '/',
+    '/machine.slice',
+    `${at}x`,
+    `/user.slice/user-1000.slice${at}`,
+    '/../libpod-1.scope',
+    `${at}/../x`
+  ]
+  for (const path of outside) assert.ok(!isBelow(v2(path), [at]), path)
+  // Version 1: all of the hierarchies must agree in which it is anywhere.
+  const v1 = (...paths: readonly string[]): string =>
+    paths.map((path, index) => `${index + 1}:c${index}:${path}\n`).join('')
+  assert.ok(isBelow(v1(at, `${at}/x`, '/'), [at]))
+  assert.ok(isBelow(`${v1(at, '/')}${v2('/')}`, [at]))
+  assert.ok(!isBelow(v1(at, '/user.slice'), [at]))
+  assert.ok(!isBelow(v1('/', '/'), [at]))
+  assert.ok(!isBelow(`${v1(at)}${v2('/user.slice')}`, [at]))
+  // A version 2 decides alone where the container has a place in it.
+  assert.ok(isBelow(`${v1('/session')}${v2(at)}`, [at]))
+  for (const place of ['/', 'relative', '/a/../b']) assert.ok(!isBelow(v2('/a/b'), [place]), place)
+  assert.ok(!isBelow('', [at]))
+  assert.ok(isBelow(v1('/a/c', '/c'), ['/a/c', '/c']))
+  assert.ok(!isBelow(v1('/a/c', '/b/c'), ['/a/c', '/c']))
+})
+
+test('the name of a container is looked for in a cgroup, and never leads out of the state of the runtime', () => {
+  assert.deepEqual(namesInCgroup('0::/machine.slice/libpod-12ab.scope/container\n'), [
+    'machine.slice',
+    'libpod-12ab',
+    '12ab',
+    'container'
+  ])
+  assert.deepEqual(namesInCgroup('0::/x/../..\n'), ['x'])
+  for (const name of ['..', '.', '', 'a/b', '-x', 'ü', 'x'.repeat(129)]) assert.ok(!isContainerName(name), name)
+})
+
+test('a process is in the container whose first process has its namespaces, and in no other', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const [one, other] = [await running(t, ...NESTED), await running(t, ...NESTED)]
+  runtime.add('c1', { pid: one })
+  assert.deepEqual(await runtime.find(one), {
+    runtime: 'podman',
+    id: 'c1',
+    names: ['web'],
+    images: [`sha256:${IMAGE}`, MANIFEST],
+    pods: ['a-pod']
+  })
+  assert.equal(await runtime.find(other), undefined)
+  assert.equal(await runtime.find(process.pid), undefined)
+  // A container within it is not the container, and neither is who enters from outside, since the cgroup stays.
+  const within = await running(t, 'nsenter', '--pid', '--target', String(one), ...NESTED)
+  const children = readFileSync(`/proc/${within}/task/${within}/children`, 'utf8').trim()
+  assert.equal(await runtime.find(Number(children)), undefined)
+  const entered = await running(t, 'nsenter', '--pid', '--target', String(one))
+  runtime.add('c1', { pid: one, cgroup: '/a/container' })
+  assert.equal(await runtime.find(entered), undefined)
+})
+
+test('the pid of a container that has ended stands for nothing, whoever has it now', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  runtime.add('c1', { pid, startTime: startTimeOf(pid) - 1 })
+  assert.equal(await runtime.find(pid), undefined)
+  runtime.add('c1', { pid: 2 ** 22 + 1, startTime: 1 })
+  assert.equal(await runtime.find(pid), undefined)
+})
+
+test(
+  'a container with the pids of its host is known by its cgroup alone, so without one it is none',
+  asRoot,
+  async t => {
+    const runtime = new Runtime(t)
+    const pid = await running(t)
+    runtime.add('c1', { pid })
+    assert.equal(await runtime.find(pid), undefined)
+  }
+)
+
+test('what another user could have written says nothing', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  const status = join(runtime.state, 'c1', 'status')
+  runtime.add('c1', { pid, uid: OTHER })
+  assert.equal(await runtime.find(pid), undefined, 'of another user')
+  runtime.add('c1', { pid })
+  chmodSync(status, 0o620)
+  assert.equal(await runtime.find(pid), undefined, 'writable by a group')
+  chmodSync(status, 0o600)
+  chownSync(runtime.path('store', 'overlay-containers', 'containers.json'), OTHER, OTHER)
+  assert.deepEqual((await runtime.find(pid))?.names, [], 'a store of another user')
+  // What is no file is not opened at all, so a pipe without a writer holds up nobody.
+  rmSync(status)
+  execFileSync('mkfifo', [status])
+  assert.equal(await runtime.find(pid), undefined)
+  rmSync(status)
+  symlinkSync('/dev/zero', status)
+  assert.equal(await runtime.find(pid), undefined)
+  rmSync(status)
+  writeFileSync(status, ' '.repeat(1024 * 1024))
+  assert.equal(await runtime.find(pid), undefined, 'too long')
+  for (const text of ['', '[', 'null', '7', '{"pid":"1"}', `{"pid":${pid}}`]) {
+    writeFileSync(status, text)
+    assert.equal(await runtime.find(pid), undefined, text)
+  }
+})
+
+test('a store that the runtime does not name by the container’s own bundle is not read', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  runtime.add('c2', { pid, name: 'other' })
+  runtime.add('c1', { pid })
+  const bundle = runtime.path('store', 'overlay-containers', 'c2', 'userdata')
+  rmSync(join(runtime.state, 'c2'), { recursive: true })
+  const status = { pid, 'process-start-time': startTimeOf(pid), 'cgroup-path': '', bundle }
+  runtime.write(join(runtime.state, 'c1', 'status'), status)
+  assert.deepEqual((await runtime.find(pid))?.names, [])
+})
+
+test(
+  'the runtime of a user speaks of processes below that user’s own namespaces, and root’s of root’s',
+  asRoot,
+  async t => {
+    const reader = processReader()
+    const theirs = await running(t, ...asUser(OWNER))
+    const roots = await running(t, ...NESTED)
+    assert.equal(reader.runtimeOwnerOf(theirs), OWNER)
+    assert.equal(reader.runtimeOwnerOf(roots), 0)
+    assert.equal(reader.runtimeOwnerOf(await running(t, 'unshare', '--user', '--map-root-user')), 0)
+    const runtime = new Runtime(t)
+    runtime.add('c1', { pid: theirs, uid: OWNER })
+    assert.deepEqual((await runtime.find(theirs, OWNER))?.names, ['web'])
+    assert.equal(await runtime.find(theirs, OTHER), undefined)
+    assert.equal(await runtime.find(theirs, 0), undefined)
+  }
+)
+
+test('a process with a user namespace of its own has facts only if a container is found for it', asRoot, async t => {
+  const pid = await running(t, ...asUser(OWNER))
+  const runtime = new Runtime(t)
+  runtime.add('c1', { pid, uid: OWNER })
+  const users = { usersOf: async () => ['owner'] }
+  const containers = new ContainerFinder(systemClock, users, async (one, uid) => await runtime.find(one, uid))
+  const attestor = new Attestor(systemClock, { containers })
+  const held = { uid: OWNER, gid: OWNER, process: processHandle(pid) }
+  t.after(() => held.process.close())
+  const nothing = { executable: () => false, hash: () => false }
+  await assert.rejects(attestor.attest(held, nothing), /is in a user namespace of its own/)
+  await assert.rejects(
+    attestor.attest(held, { ...nothing, container: () => false }),
+    /is in a user namespace of its own/
+  )
+  const { container, hasOwnUserIds, view } = await attestor.attest(held, { ...nothing, container: () => true })
+  assert.deepEqual([container?.ownerUid, container?.owners, container?.names], [OWNER, ['owner'], ['web']])
+  assert.deepEqual([hasOwnUserIds, view.isOfHost, view.sharesPids], [true, false, false])
+  rmSync(runtime.state, { recursive: true })
+  await assert.rejects(attestor.attest(held, { ...nothing, container: () => true }), /user namespace/)
+})
+
+test('a user whose containers are looked for all the time is refused, and root is not', asRoot, async () => {
+  const finder = new ContainerFinder(
+    { ...systemClock, monotonicMs: () => 0 },
+    { usersOf: async () => [] },
+    async () => undefined
+  )
+  for (let count = 0; count < 128; count += 1) await finder.find(process.pid, OWNER)
+  await assert.rejects(finder.find(process.pid, OWNER), /LIMIT_EXCEEDED|too many containers/)
+  assert.equal(await finder.find(process.pid, OTHER), undefined)
+  assert.equal(await finder.find(process.pid, 0), undefined)
+})
+
+test('a label counts as the kernel writes it while it is enforced', () => {
+  assert.equal(selinuxContext('system_u:system_r:container_t:s0:c1,c2\0'), 'system_u:system_r:container_t:s0:c1,c2')
+  assert.equal(selinuxContext('u:r:t'), 'u:r:t')
+  for (const text of ['', 'kernel', 'unconfined\n', 'a:b', 'docker-default (enforce)\n', 'a:b:c d', 'a::c'])
+    assert.equal(selinuxContext(text), undefined, text)
+  assert.equal(apparmorProfile('containers-default-0.50.1 (enforce)\n'), 'containers-default-0.50.1')
+  assert.equal(apparmorProfile('/usr/bin/a b//c (enforce)'), '/usr/bin/a b//c')
+  for (const text of ['', 'unconfined\n', 'x (complain)\n', 'x (enforce) (kill)', ' (enforce)', 'a:b:c:d'])
+    assert.equal(apparmorProfile(text), undefined, text)
+})
+
+test('a kernel without security modules has no label for anybody', t => {
+  const has = (path: string): boolean => {
+    try {
+      return readFileSync(path, 'utf8') !== ''
+    } catch {
+      return false
+    }
+  }
+  if (has('/sys/fs/selinux/enforce') || has('/proc/self/attr/apparmor/current')) return t.skip('this kernel has one')
+  assert.deepEqual(labelsOf(process.pid), {})
+})
