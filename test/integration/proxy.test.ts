@@ -7,7 +7,6 @@ import {
   at,
   createHosts,
   type Host,
-  isInstalled,
   needsCommand,
   needsRoot,
   type Outcome,
@@ -131,27 +130,4 @@ print(s.makefile('rb').read().decode())`
   assert.match((await viaPath(own, OTHER)).stderr, /PermissionError/)
   assert.match((await viaPath(shared, OTHER)).stdout, /this is one/)
   assert.match((await viaPath(shared, OTHER + 1)).stdout, /403 Forbidden/)
-})
-
-/** The first ones evaluate PAC files; the last one does not. */
-const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome', 'chromium-headless-shell']
-
-test('a headless browser reaches three services by name, and shows why one is refused', async t => {
-  const browser = BROWSERS.find(isInstalled)
-  if (browser === undefined) return t.skip(`needs one of ${BROWSERS.join(', ')}`)
-  const all = await mesh(t)
-  if (all === undefined) return
-  const { clientAgent, serverAgent, run, scope } = all
-  await clientAgent.spawn(['proxy', '--listen', PROXY]).says(/^127/m)
-  const isShell = browser === 'chromium-headless-shell'
-  const path = isShell ? `--proxy-server=http://${PROXY}` : `--proxy-pac-url=http://${PROXY}/proxy.pac`
-  const show = async (url: string): Promise<string> => {
-    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--dump-dom']
-    const profile = `--user-data-dir=${scope.directory()}`
-    return (await run([browser, ...flags, profile, path, url])).stdout
-  }
-  assert.match(await show(`http://${nameOf('three')}/`), /UNAUTHORIZED[\s\S]*It does not work\./)
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.three.default')
-  await clientAgent.follows(serverAgent)
-  for (const site of SITES) assert.match(await show(`http://${nameOf(site)}/`), new RegExp(`this is ${site}`))
 })
