@@ -4,7 +4,7 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { socketsAt } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { type Context, contextOf } from '../context.ts'
-import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
+import { callersAt, meshProxy, ownUid, sendersHere } from '../listeners/proxy/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 import { collect, dnsNameOption } from '../options/index.ts'
 import { clauseWithHint, cliLogger, RateLimitedLines, withNextStep } from '../output/index.ts'
@@ -128,7 +128,9 @@ async function prepare(
   if (options.proxy && uidOf !== undefined) {
     const uids = new Set([ownUid()])
     const to = { client, as: options.as, strategy: 'balanced', application: APPLICATION } as const
-    const local = meshProxy({ ...to, uidOf, uids, keepAliveMs: KEEP_ALIVE_MS, onFailure })
+    const onDrops = (text: string): void => failures.line(text, performance.now())
+    const uidOfSender = await sendersHere()
+    const local = meshProxy({ ...to, uidOf, uidOfSender, uids, keepAliveMs: KEEP_ALIVE_MS, onDrops, onFailure })
     proxy = await local.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
     undo.push(() => local.close())
   }
