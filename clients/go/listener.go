@@ -23,6 +23,8 @@ type ListenOptions struct {
 	HealthCheck string
 	// MaxConnects that may be opened to it in a second, and at once. Zero: as many as the agent allows.
 	MaxConnects int
+	// DNSNames are for its certificates on spiffe.sock. An entry must name each.
+	DNSNames []string
 	// Application is a name for people.
 	Application string
 	// Client of the agent; nil: SharedClient.
@@ -125,6 +127,7 @@ func listen(ctx context.Context, address string, given *ListenOptions, datagrams
 		Wait:        options.Wait,
 		HealthCheck: options.HealthCheck,
 		MaxConnects: options.MaxConnects,
+		DNSNames:    options.DNSNames,
 		Application: options.Application,
 		OnLive:      core.bind,
 		Client:      client,

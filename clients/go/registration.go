@@ -58,6 +58,8 @@ type RegisterOptions struct {
 	HealthCheck string
 	// MaxConnects that may be opened to it in a second, and at once. Zero: as many as the agent allows.
 	MaxConnects int
+	// DNSNames are for its certificates on spiffe.sock. An entry must name each.
+	DNSNames []string
 	// OwnerPID is the process whose end ends the registration, if not this one.
 	OwnerPID int
 	// ForUser: spiffe.sock gives the identity to every process of this user that registered none.
@@ -156,6 +158,10 @@ func requestOf(address string, options *RegisterOptions) map[string]any {
 		"forUser":     options.ForUser,
 		"application": options.Application,
 		"maxConnects": options.MaxConnects,
+	}
+	// An agent that knows no such names refuses the field.
+	if len(options.DNSNames) > 0 {
+		request["dnsNames"] = options.DNSNames
 	}
 	if check := options.HealthCheck; check != "" && check != "auto" {
 		kind, subject, _ := strings.Cut(check, ":")

@@ -21,7 +21,7 @@ export {
   subjectOf,
   type WaitingHosts
 } from './joins/index.ts'
-export { type JwtHost, keySet, signJwt, validateJwt } from './jwt.ts'
+export { type JwtHost, keySet, signJwt, tokenKeys, validateJwt } from './jwt.ts'
 export { type Lifetimes, resolveLifetimes } from './lifetimes.ts'
 export { dialAgent, establish, type Membership, requireWay } from './membership/index.ts'
 export { askOverMesh, authoritiesOf, wireRenewals } from './renewal-wiring.ts'

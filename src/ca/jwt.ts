@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto'
-import { type JSONWebKeySet, type JWTPayload, jwtVerify, SignJWT } from 'jose'
+import { type JSONWebKeySet, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { ErrorCode, WarrenError } from '../core/index.ts'
 import { addressOfSpiffeId, p256KeyOf } from '../identity/index.ts'
 import { announcedKey } from './membership/index.ts'
@@ -18,20 +18,21 @@ const MAX_TOKEN_LENGTH = 16_384
 const MAX_AUDIENCES = 16
 const MAX_AUDIENCE_LENGTH = 256
 
-/** Signs one JWT-SVID. Throws INVALID_ARGUMENT for an invalid audience. */
+/** Signs one JWT-SVID; with `issuer`, one that relying parties of OIDC take. Throws INVALID_ARGUMENT for an invalid audience. */
 export async function signJwt(
   key: KeyObject,
   spiffeId: string,
   audience: readonly string[],
   nowMs: number,
-  lifetimeMs: number
+  lifetimeMs: number,
+  issuer?: string
 ): Promise<string> {
   const usable = audience.length > 0 && audience.length <= MAX_AUDIENCES
   if (!usable || audience.some(one => one === '' || one.length > MAX_AUDIENCE_LENGTH)) {
     throw new WarrenError(ErrorCode.InvalidArgument, `a JWT-SVID has 1 to ${MAX_AUDIENCES} audiences`)
   }
   const nowS = Math.floor(nowMs / 1_000)
-  const token = await new SignJWT({})
+  const token = await new SignJWT(issuer === undefined ? {} : { iss: issuer })
     .setProtectedHeader({ alg: ALGORITHM, kid: keyId(announcedKey(key)), typ: 'JWT' })
     .setSubject(spiffeId)
     .setAudience([...audience])
@@ -91,16 +92,24 @@ export async function validateJwt(
 
 /** The public keys of these hosts, as a JWK set. Keys that cannot be used are left out. */
 export function keySet(hosts: readonly JwtHost[]): JSONWebKeySet {
-  const keys = hosts
-    .flatMap(({ jwtKeys }) => jwtKeys)
-    .flatMap(spki => {
-      const key = usableKey(spki)
-      if (key === undefined) return []
-      const { kty, crv, x, y } = key.export({ format: 'jwk' })
-      if (kty === undefined || crv === undefined || x === undefined || y === undefined) return []
-      return [{ kty, crv, x, y, kid: keyId(spki), use: 'jwt-svid', alg: ALGORITHM }]
-    })
-  return { keys }
+  return { keys: hosts.flatMap(({ jwtKeys }) => jwksOf(jwtKeys)).map(jwk => ({ ...jwk, use: 'jwt-svid' })) }
+}
+
+/** The same keys, each with its host, for uses that SPIFFE does not define. */
+export function tokenKeys(
+  hosts: readonly JwtHost[]
+): ReadonlyArray<{ readonly machine: string; readonly jwk: string }> {
+  return hosts.flatMap(({ machine, jwtKeys }) => jwksOf(jwtKeys).map(jwk => ({ machine, jwk: JSON.stringify(jwk) })))
+}
+
+function jwksOf(jwtKeys: readonly string[]): JWK[] {
+  return jwtKeys.flatMap(spki => {
+    const key = usableKey(spki)
+    if (key === undefined) return []
+    const { kty, crv, x, y } = key.export({ format: 'jwk' })
+    if (kty === undefined || crv === undefined || x === undefined || y === undefined) return []
+    return [{ kty, crv, x, y, kid: keyId(spki), alg: ALGORITHM }]
+  })
 }
 
 // A host can announce anything; only a P-256 key in its one form is accepted, or one key would have two ids.

@@ -31,6 +31,8 @@ export interface DeclaredService extends DeclaredItem {
   readonly ports: readonly number[]
   /** Share of new connections against other instances. @default 100 */
   readonly weight?: number | undefined
+  /** Names for its certificates. */
+  readonly dnsNames: readonly string[]
 }
 
 /** A local listener that leads to a workload, as by `warren forward`. */

@@ -1,6 +1,7 @@
 import { ErrorCode, type HostPort, parseDuration, parseHostPort, WarrenError } from '../core/index.ts'
 import { type AuditTarget, type OtlpTarget, parseAuditTargets, parseTraceTarget } from './audit-target.ts'
 import type { DeclaredSource } from './declared.ts'
+import { jwtIssuerOf } from './jwt-issuer.ts'
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -70,6 +71,8 @@ export interface AgentConfig {
   readonly policyLeaseMs?: number
   /** Zone of this host, such as its data centre: the label `zone` of its servers. Servers of the same zone are preferred. @default none */
   readonly zone?: string
+  /** `iss` of JWT-SVIDs: the https address at which relying parties find the keys. @default they have none */
+  readonly jwtIssuer?: string
   readonly logLevel?: LogLevel
   /**
    * Start without files of the state directory, or its database, that are lost; no effect if none is. For one start only, so that
@@ -201,6 +204,11 @@ export const UP_OPTIONS = Object.freeze({
     'lifetime of the certificates of hosts that this one admits and renews (default: 30d)'
   ),
   'authority-lifetime': lifetime('authorityMs', 'lifetime of the authority certificate on this host (default: 90d)'),
+  'jwt-issuer': {
+    takes: 'url',
+    help: 'iss of the JWT-SVIDs of this host: the https address where `warren oidc` is reached; the same on each host (default: none)',
+    read: (text, option) => ({ jwtIssuer: jwtIssuerOf(text, option) })
+  },
   'jwt-key-lifetime': lifetime('jwtKeyMs', 'time that a key signs JWT-SVIDs (default: 7d)'),
   'renewal-grace': lifetime('graceMs', 'time after its end in which a host certificate can be renewed (default: 14d)')
 } satisfies Readonly<Record<string, UpOption>>)

@@ -8,7 +8,8 @@ export {
   type DatagramForwarderOptions,
   DropReport,
   type LocalDatagrams,
-  MAX_CLIENTS
+  MAX_CLIENTS,
+  placeOf
 } from './datagram/index.ts'
 export {
   type Dns,
@@ -37,3 +38,4 @@ export {
   SocksReply,
   type SocksRequest
 } from './socks5.ts'
+export { decodeSocksDatagram, encodeSocksDatagram, type SocksDatagram } from './socks5-datagram.ts'

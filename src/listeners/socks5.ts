@@ -1,3 +1,6 @@
+import { isIPv6 } from 'node:net'
+import type { HostPort } from '../core/index.ts'
+
 /**
  * The frames of SOCKS5 (https://www.rfc-editor.org/rfc/rfc1928) for a server. Pure: bytes in, values out.
  *
@@ -44,6 +47,7 @@ const IPV6 = 4
 /** Version, command, a reserved byte, the type of the address. */
 const HEAD_BYTES = 4
 const PORT_BYTES = 2
+const NOWHERE: HostPort = { host: '0.0.0.0', port: 0 }
 
 /** Whether the client offers to come without authentication. */
 export function decodeGreeting(bytes: Uint8Array): Decoded<boolean> {
@@ -89,9 +93,16 @@ export function encodeChoice(isAcceptable: boolean): Buffer {
   return Buffer.from([SOCKS_VERSION, isAcceptable ? NO_AUTHENTICATION : 0xff])
 }
 
-/** An answer to a request. It names no address: the flow has none that a client could use. */
-export function encodeReply(reply: SocksReply): Buffer {
-  return Buffer.from([SOCKS_VERSION, reply, 0, IPV4, 0, 0, 0, 0, 0, 0])
+/** An answer to a request. `at` is where the client sends its datagrams; a flow of TCP has no address that a client could use. */
+export function encodeReply(reply: SocksReply, at: HostPort = NOWHERE): Buffer {
+  const address = isIPv6(at.host) ? addressOfLoopback6(at.host) : at.host.split('.').map(Number)
+  return Buffer.from([SOCKS_VERSION, reply, 0, isIPv6(at.host) ? IPV6 : IPV4, ...address, at.port >> 8, at.port & 0xff])
+}
+
+/** No other address of IPv6 is one of the host alone. */
+function addressOfLoopback6(host: string): number[] {
+  if (host !== '::1') throw new RangeError(`${host} is no loopback address`)
+  return [...Array<number>(15).fill(0), 1]
 }
 
 /** Bytes of the host, with the length in front of a name. */

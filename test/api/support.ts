@@ -55,6 +55,7 @@ export function workloadHandlers(handlers: Partial<WorkloadHandlers> = {}): Work
     listServices: unexpected,
     watchServices: unexpectedStream,
     getStatus: unexpected,
+    getTokenKeys: unexpected,
     inspect: unexpected,
     ...handlers
   }

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
+import { createSocket, type Socket as UdpSocket } from 'node:dgram'
+import { EventEmitter, once } from 'node:events'
 import { connect as connectSocket, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { LocalProxy, type LocalProxyOptions } from '../../src/cli/listeners/proxy/index.ts'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { decodeSocksDatagram, encodeSocksDatagram } from '../../src/listeners/index.ts'
 import { FakeAgent } from '../client/fake-agent.ts'
 import { waitFor } from '../harness/index.ts'
 
@@ -335,4 +337,157 @@ test('a browser is sent here for names of the mesh alone', async t => {
   assert.equal(find(`http://${NAME}/`, NAME), `PROXY ${bound}; SOCKS5 ${bound}`)
   assert.equal(find('http://example.com/', 'example.com'), 'DIRECT')
   assert.match(await ask('/'), /^HTTP\/1\.1 404 [\s\S]*This is a proxy, and not a site/)
+})
+
+/** A flow that echoes, and remembers what was sent. */
+class EchoFlow extends EventEmitter {
+  readonly sent: string[] = []
+  isClosed = false
+
+  send(payload: Buffer): boolean {
+    const copy = Buffer.from(payload)
+    this.sent.push(String(copy))
+    setImmediate(() => this.emit('message', copy))
+    return true
+  }
+
+  async close(): Promise<void> {
+    this.isClosed = true
+    this.emit('close')
+  }
+}
+
+/** Associations of one user, whose datagrams are those of all sockets but `foreign`. */
+async function setUpDatagrams(t: TestContext) {
+  const flows = new Map<string, EchoFlow>()
+  const foreign = new Set<number>()
+  const asked = { foreign: 0 }
+  const datagrams = {
+    uidOfSender: ({ port }: { readonly port: number }) => {
+      if (!foreign.has(port)) return UID
+      asked.foreign += 1
+      return UID + 1
+    },
+    onDrops: () => {},
+    open: async (destination: string) => {
+      if (destination === 'dev.no.no.no') throw new WarrenError(ErrorCode.Unauthorized, 'no rule')
+      const flow = new EchoFlow()
+      flows.set(destination, flow)
+      return flow
+    }
+  }
+  const { dial, failures } = await setUp(t, { datagrams })
+  /** The answer to UDP ASSOCIATE, with the connection that it lasts as long as. */
+  const associate = async (port = 0) => {
+    const control = dial()
+    control.write(Buffer.concat([GREETING, Buffer.from([5, 3, 0, 1, 0, 0, 0, 0, port >> 8, port & 0xff])]))
+    const chunks: Buffer[] = []
+    while (Buffer.concat(chunks).length < 12) chunks.push((await once(control, 'data'))[0] as Buffer)
+    const answer = Buffer.concat(chunks).subarray(2)
+    return { control, code: answer[1], relay: { host: answer.subarray(4, 8).join('.'), port: answer.readUInt16BE(8) } }
+  }
+  const socketOf = async (): Promise<UdpSocket> => {
+    const socket = createSocket('udp4')
+    socket.bind(0, '127.0.0.1')
+    await once(socket, 'listening')
+    t.after(() => socket.close())
+    return socket
+  }
+  return { dial, failures, flows, foreign, asked, associate, socketOf }
+}
+
+const toRelay = (socket: UdpSocket, relay: { readonly host: string; readonly port: number }, bytes: Buffer): void =>
+  socket.send(bytes, relay.port, relay.host)
+
+test('datagrams of a SOCKS client reach the names that they have, and answers come from these names', async t => {
+  const { flows, failures, associate, socketOf } = await setUpDatagrams(t)
+  const { code, relay, control } = await associate()
+  assert.deepEqual([code, relay.host], [0, '127.0.0.1'])
+  const socket = await socketOf()
+  for (const name of ['dev.web.one.default.warren', 'dev.web.two.default.warren']) {
+    toRelay(socket, relay, encodeSocksDatagram(name, 53, Buffer.from(`to ${name}`)))
+    const [answer] = (await once(socket, 'message')) as [Buffer]
+    assert.deepEqual(decodeSocksDatagram(answer), {
+      kind: 'datagram',
+      name,
+      port: 53,
+      payload: Buffer.from(`to ${name}`)
+    })
+  }
+  toRelay(socket, relay, encodeSocksDatagram('dev.no.no.no.warren', 53, Buffer.from('refused')))
+  toRelay(socket, relay, encodeSocksDatagram('example.com', 53, Buffer.from('elsewhere')))
+  await waitFor(() => failures.length === 2, 'both refusals')
+  assert.ok(failures.every(err => WarrenError.is(err, ErrorCode.Unauthorized)))
+  assert.deepEqual([...flows.keys()], ['dev.web.one.default', 'dev.web.two.default'])
+  const closed = once(control.resume(), 'close')
+  control.end()
+  await waitFor(() => [...flows.values()].every(flow => flow.isClosed), 'the flows to end with the connection')
+  await closed
+})
+
+test('a port for datagrams takes those of its user from one port, in whole pieces, and no others', async t => {
+  const { flows, foreign, failures, associate, socketOf } = await setUpDatagrams(t)
+  const { relay } = await associate()
+  const [other, own, second] = await Promise.all([socketOf(), socketOf(), socketOf()])
+  foreign.add(other.address().port)
+  const whole = (text: string): Buffer => encodeSocksDatagram(NAME, 53, Buffer.from(text))
+  const fragment = whole('fragment')
+  fragment[2] = 1
+  toRelay(other, relay, whole('of another user'))
+  await waitFor(() => failures.length === 1, 'the refusal of another user')
+  toRelay(own, relay, fragment)
+  toRelay(own, relay, whole('first'))
+  await once(own, 'message')
+  toRelay(second, relay, whole('from another port'))
+  toRelay(other, relay, whole('of another user'))
+  toRelay(own, relay, whole('last'))
+  await once(own, 'message')
+  assert.deepEqual(flows.get('dev.web.site.default')?.sent, ['first', 'last'])
+  // Each kind is said once.
+  await waitFor(() => failures.length === 3, 'three refusals')
+  const { relay: next } = await associate(second.address().port)
+  toRelay(own, next, whole('from another port than was said'))
+  toRelay(second, next, whole('said before'))
+  await once(second, 'message')
+  assert.deepEqual(flows.get('dev.web.site.default')?.sent, ['said before'])
+})
+
+test('who takes the port of a client gets no answers that are meant for it', async t => {
+  const { flows, foreign, asked, associate, socketOf } = await setUpDatagrams(t)
+  const { relay } = await associate()
+  const socket = await socketOf()
+  const send = (text: string): void => toRelay(socket, relay, encodeSocksDatagram(NAME, 53, Buffer.from(text)))
+  send('question')
+  await once(socket, 'message')
+  foreign.add(socket.address().port)
+  const got: string[] = []
+  socket.on('message', bytes => got.push(String(bytes.subarray(-6))))
+  // The answer of the kernel counts for a millisecond.
+  await new Promise(resolve => setTimeout(resolve, 2))
+  const flow = flows.get('dev.web.site.default')
+  flow?.emit('message', Buffer.from('secret'))
+  assert.equal(asked.foreign, 1)
+  send('forged')
+  await waitFor(() => asked.foreign > 1, 'the kernel to be asked')
+  foreign.clear()
+  send('again!')
+  await waitFor(() => got.includes('again!'), 'the next answer')
+  assert.deepEqual([got, flow?.sent], [['again!'], ['question', 'again!']])
+})
+
+test('a user has so many ports for datagrams and no more, and gets them back', async t => {
+  const { associate, dial, failures } = await setUpDatagrams(t)
+  const all = await Promise.all(Array.from({ length: 64 }, () => associate()))
+  assert.equal(new Set(all.map(({ relay }) => relay.port)).size, 64)
+  const denied = dial()
+  denied.write(Buffer.concat([GREETING, socksRequest(NAME, 3)]))
+  assert.equal(await readAll(denied), reply(1))
+  assert.ok(WarrenError.is(failures.pop(), ErrorCode.LimitExceeded))
+  all[0]?.control.destroy()
+  await waitFor(async () => {
+    const socket = dial()
+    socket.write(Buffer.concat([GREETING, socksRequest(NAME, 3)]))
+    const answer = await readAll(socket, String.fromCharCode(5, 0, 5, 0))
+    return answer.startsWith(String.fromCharCode(5, 0, 5, 0))
+  }, 'room')
 })

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { indexOf } from '../../src/cli/listeners/names/directory.ts'
 import { NameListeners, type NameListenersOptions } from '../../src/cli/listeners/names/listeners.ts'
 import { NameAddresses } from '../../src/cli/listeners/names/name-addresses.ts'
+import { NameUsers, type UserSource } from '../../src/cli/listeners/names/name-users.ts'
 import { Permissions } from '../../src/cli/listeners/names/permissions.ts'
 import { zoneName } from '../../src/cli/listeners/names/zone.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
@@ -256,11 +257,40 @@ test('whether a destination is allowed is asked once for many questions, and onl
     if (destination !== 'yes') throw new WarrenError(code, 'it is so')
   })
   const ask = async (destination: string): Promise<boolean> =>
-    (await permissions.objectionTo(destination))?.code === ErrorCode.Unauthorized
+    (await permissions.objectionTo(destination, 'me'))?.code === ErrorCode.Unauthorized
   assert.deepEqual(await Promise.all(['yes', 'no', 'away', 'yes', 'no'].map(ask)), [false, true, false, false, true])
   assert.deepEqual(asked, ['yes', 'no', 'away'])
   await waitFor(
     async () => (await ask('no')) && asked.filter(one => one === 'no').length > 1,
     'a refusal to be asked again'
   )
+})
+
+test('each user has a source of their own, which no other user can have by a name', async () => {
+  const names = new Map([
+    [1000, 'alice'],
+    [1001, 'a.b'],
+    [1002, 'uid-1000'],
+    [1003, 'www-data'],
+    [1004, '-rf']
+  ])
+  const users = new NameUsers({
+    as: 'dev.shop.shared.default',
+    users: new Map<number, UserSource>([
+      [0, 'shared'],
+      [33, { as: 'dev.shop.cart.default' }]
+    ]),
+    nameOf: async uid => names.get(uid)
+  })
+  assert.equal(users.haveOwn, true)
+  const to = 'dev.web.site.default'
+  const found = await Promise.all([0, 33, 1000, 1001, 1002, 1003, 1004, 1005].map(uid => users.sourceOf(uid, to)))
+  assert.deepEqual(found, [
+    'dev.shop.shared.default',
+    'dev.shop.cart.default',
+    ...['alice', 'uid-1001', 'uid-1002', 'www-data', 'uid-1004', 'uid-1005'].map(name => `dev.user.${name}.default`)
+  ])
+  const some = new NameUsers({ users: new Map([[0, 'shared' as const]]), nameOf: undefined })
+  assert.equal(some.haveOwn, false)
+  await assert.rejects(some.sourceOf(1000, to), is(ErrorCode.PermissionDenied))
 })

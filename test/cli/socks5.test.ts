@@ -5,8 +5,10 @@ import {
   type Decoded,
   decodeGreeting,
   decodeRequest,
+  decodeSocksDatagram,
   encodeChoice,
   encodeReply,
+  encodeSocksDatagram,
   MAX_FRAME_BYTES,
   SocksReply
 } from '../../src/listeners/index.ts'
@@ -106,4 +108,39 @@ test('a frame that arrives in whatever pieces is the same frame', () => {
     }),
     { numRuns: 5_000 }
   )
+})
+
+test('a datagram comes back as it was encoded, and the answer to a request says where it is sent', () => {
+  fc.assert(
+    fc.property(
+      fc.string({ minLength: 1, maxLength: 255, unit: 'grapheme-ascii' }),
+      fc.nat(65_535),
+      anyBytes,
+      (name, port, bytes) => {
+        const decoded = decodeSocksDatagram(encodeSocksDatagram(name, port, bytes))
+        assert.deepEqual(decoded, { kind: 'datagram', name, port, payload: Buffer.from(bytes) })
+      }
+    )
+  )
+  assert.deepEqual(
+    [...encodeReply(SocksReply.Succeeded, { host: '127.0.0.3', port: 770 })],
+    [5, 0, 0, 1, 127, 0, 0, 3, 3, 2]
+  )
+  const six = encodeReply(SocksReply.Succeeded, { host: '::1', port: 770 })
+  assert.deepEqual([six.length, six[3], six[19], six.readUInt16BE(20)], [22, 4, 1, 770])
+})
+
+test('a fragment, an address and anything else is dropped, and nothing throws', () => {
+  const whole = encodeSocksDatagram('dev.web.site.default.warren', 53, Buffer.from('hello'))
+  const why = (bytes: Buffer): string => {
+    const decoded = decodeSocksDatagram(bytes)
+    return decoded.kind === 'dropped' ? decoded.why : 'taken'
+  }
+  const fragment = Buffer.from(whole)
+  fragment[2] = 1
+  assert.match(why(fragment), /fragment/)
+  assert.match(why(Buffer.from([0, 0, 0, 1, 10, 0, 0, 7, 0, 53, 1])), /address/)
+  for (let size = 0; size < whole.length - 5; size += 1) assert.match(why(whole.subarray(0, size)), /no header/)
+  assert.equal(why(whole.subarray(0, whole.length - 5)), 'taken')
+  fc.assert(fc.property(anyBytes, bytes => void why(Buffer.from(bytes))))
 })

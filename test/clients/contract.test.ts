@@ -108,6 +108,18 @@ const PROMISES: Readonly<Record<string, (cast: Cast) => Promise<void>>> = {
     assert.deepEqual(await closed, { reason: 'closed', code: '' })
   },
 
+  'names of DNS for its certificates are those that an entry grants': async ({ client, address }) => {
+    const options = { name: 'named', address: address('named') }
+    const refused = client.call('register', { ...options, dnsNames: ['other.named.example'] })
+    await assert.rejects(refused, hasCode('PERMISSION_DENIED'))
+    const { address: granted } = await client.call<{ address: string }>('register', {
+      ...options,
+      dnsNames: ['named.example']
+    })
+    assert.equal(granted, `${address('named')}.b`)
+    await client.call('close', { name: 'named' })
+  },
+
   'a registration that the agent ends says why, and is not made again': async ({ client, address }) => {
     await client.call('register', { name: 'revoked', address: address('revoked') })
     const closed = client.call<{ reason: string; code: string }>('closed', { name: 'revoked' })
@@ -164,6 +176,8 @@ await once(site.listen(0, '127.0.0.1'), 'listening')
 const own = new AgentClient({ runtimeDir: a.runtimeDir })
 scope.defer(() => own.close())
 const { port } = site.address() as AddressInfo
+await a.cli('entry', 'add', '--uid', String(process.getuid?.()), '--dns-name', 'named.example', 'dev.web.*.default')
+await b.follows(a)
 await register('dev.web.site.default', { client: own, target: { tcp: `127.0.0.1:${port}` }, whitelist: SHOPS })
 await b.knows('dev.web.site.default')
 

@@ -72,6 +72,11 @@ const BAD: ReadonlyArray<readonly [text: string, line: RegExp]> = [
   ],
   [service({ 'max-connects': 0 }), /services\.0\.max-connects: .*At least 1\.$/],
   [service({ 'max-rate': 10 }), /services\.0\.max-rate: .*At least 1000\.$/],
+  [
+    service({ 'dns-names': ['10.0.0.1'] }),
+    /services\.0\.dns-names\.0: "10\.0\.0\.1" is no DNS name\. Write it as db\./
+  ],
+  [service({ 'dns-names': 'a.example' }), /services\.0\.dns-names: expected array.* Write it as a list/],
   [service({ labels: { version: 2 } }), /services\.0\.labels\.version: expected string.*in quotes: "2"\.$/],
   [service({ allow: ['prod.*'] }), /services\.0\.allow\.0: /],
   [forward({ listen: 'localhost' }), /forwards\.0\.listen: listen "localhost" is not HOST:PORT/],

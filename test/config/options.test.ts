@@ -86,6 +86,7 @@ test('each option of up can be given by its variable, with the same result, and 
     'resume-window': ['30s'],
     'policy-lease': ['5m'],
     zone: ['eu-1'],
+    'jwt-issuer': ['https://oidc.example.org'],
     'metrics-listen': ['127.0.0.1:9464'],
     audit: ['on'],
     'audit-push': ['syslog+tls://log.example', 'journald:'],

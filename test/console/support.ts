@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { AgentClient } from '../../src/client/index.ts'
 import { startConsole } from '../../src/console/index.ts'
 import { fakeApi } from '../cli/fake-api.ts'
-import { scopeOf } from '../harness/index.ts'
+import { type Host, scopeOf } from '../harness/index.ts'
 
 type Handlers = Parameters<typeof fakeApi>[1]
 
@@ -29,8 +31,8 @@ export async function consoleOf(t: TestContext, runtimeDir: string, allowsChange
 const PROGRAMS = ['chromium-headless-shell', 'chromium', 'google-chrome', 'chromium-browser']
 
 /** The path of a browser; undefined where none is installed. */
-function browserPath(): string | undefined {
-  for (const program of PROGRAMS) {
+function browserPath(programs: readonly string[]): string | undefined {
+  for (const program of programs) {
     try {
       return execFileSync('/bin/sh', ['-c', 'command -v "$0"', program], { encoding: 'utf8' }).trim()
     } catch {
@@ -40,18 +42,33 @@ function browserPath(): string | undefined {
   return undefined
 }
 
+interface BrowserPlace {
+  /** The network and the resolver that it uses. @default those of this machine */
+  readonly host?: Host
+  readonly programs?: readonly string[]
+  readonly args?: readonly string[]
+}
+
 /** A browser of this machine; otherwise skips `t` and says why. .ci/run installs one. */
-export async function browserFor(t: TestContext): Promise<Browser | undefined> {
-  const executablePath = browserPath()
-  if (executablePath === undefined) {
+export async function browserFor(t: TestContext, place: BrowserPlace = {}): Promise<Browser | undefined> {
+  const installed = browserPath(place.programs ?? PROGRAMS)
+  if (installed === undefined) {
     t.skip('needs a browser: apt-get install chromium-headless-shell')
     return undefined
   }
   // As root the browser has no sandbox of its own; it opens nothing but the pages of the test.
-  const args = process.getuid?.() === 0 ? ['--no-sandbox'] : []
+  const args = [...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...(place.args ?? [])]
+  const executablePath = place.host === undefined ? installed : entering(t, place.host, installed)
   const browser = await chromium.launch({ executablePath, args })
   scopeOf(t).defer(() => browser.close())
   return browser
+}
+
+/** A program that runs another one on a host. */
+function entering(t: TestContext, host: Host, program: string): string {
+  const path = join(scopeOf(t).directory(), 'browser')
+  writeFileSync(path, `#!/bin/sh\nexec ${host.enter([program]).join(' ')} "$@"\n`, { mode: 0o755 })
+  return path
 }
 
 /** A page whose errors, refused resources and unhandled rejections fail the test. */

@@ -9,7 +9,8 @@ import {
   readFileSync,
   readlinkSync,
   statSync,
-  symlinkSync
+  symlinkSync,
+  writeFileSync
 } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -22,7 +23,12 @@ const UID = String(process.getuid?.())
 const DAEMON_GID = 1
 
 const scope = scopeOf({ after: end => after(end as () => Promise<void>) })
-const agent = new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', '--svid-lifetime', '10s'] })
+const PORT = '127.0.0.1:9'
+const config = join(scope.directory(), 'warren.yaml')
+const service = { address: 'dev.db.file.default', user: Number(UID), tcp: PORT, 'dns-names': ['file.db.example'] }
+writeFileSync(config, JSON.stringify({ services: [service] }))
+const args = ['--init', 'example.org', '--svid-lifetime', '10s', '--config', config]
+const agent = new TestAgent(scope, { name: 'a', args })
 before(async () => {
   await agent.start()
   await agent.cli(
@@ -105,6 +111,31 @@ test('nobody gets a name that no entry grants, root no more than others', async 
   assert.match(address.stderr, /INVALID_ARGUMENT: "10\.0\.0\.1" is no DNS name/)
   const alone = await agent.attempt(['svid', 'fetch', '--out', '-', '--dns', 'localhost'])
   assert.match(alone.stderr, /INVALID_OPTION: --dns goes with an address/)
+})
+
+test('servers of expose, run and files have the names that their entries grant, and no others', async () => {
+  const namesOf = async (svid: Promise<string>): Promise<string | undefined> =>
+    new X509Certificate(await svid).subjectAltName
+  const fetched = async (name: string): Promise<string> => {
+    const id = `spiffe://example.org/dev/db/${name}/default/a`
+    return await waitFor(async () => {
+      const { code, stdout } = await agent.attempt(['svid', 'fetch', '--id', id, '--out', '-'])
+      return code === 0 ? stdout : undefined
+    }, `the certificate of ${name}`)
+  }
+  const expose = (name: string) => ['expose', 'dev.db.exposed.default', '--tcp', PORT, '--dns-name', name]
+  await agent.spawn(expose('exposed.db.example')).says(/^dev\.db\.exposed\.default\.a$/m)
+  for (const name of ['exposed', 'file']) {
+    assert.match((await namesOf(fetched(name))) ?? '', new RegExp(`/${name}/default/a, DNS:${name}\\.db\\.example$`))
+  }
+  const run = ['run', '--as', 'dev.db.run.default', '--svid-files', '--dns-name', 'run.db.example', '--']
+  const written = agent.cli(...run, '/bin/sh', '-c', 'cat $WARREN_SVID_DIR/svid.pem')
+  assert.match((await namesOf(written)) ?? '', /, DNS:run\.db\.example$/)
+  for (const command of [expose('other.example'), ['run', '--as', DB, '--dns-name', 'other.example', '--', 'true']]) {
+    const refused = await agent.attempt(command)
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /PERMISSION_DENIED: no entry grants .* with a certificate for other\.example/)
+  }
 })
 
 test('a registration ends when its name is granted no more', async () => {

@@ -17,6 +17,7 @@ const WITHOUT = new Set([
     'forward',
     'proxy',
     'dns',
+    'oidc',
     'run',
     'restore',
     'console',

@@ -173,6 +173,34 @@ test('a name keeps its address over a restart, and a program of another user get
   assert.match(await dig('-t', 'TXT', nameOf('one')), /"as dev\.shop\.cart\.default"/)
 })
 
+test('the programs of each user connect as their own user, or as the address that is given for it', async t => {
+  const all = await mesh(t)
+  if (all === undefined) return
+  const { run, startDns, serverAgent, clientAgent } = all
+  const [configured, own] = [OTHER, OTHER + 1]
+  await serverAgent.cli('allow', `dev.user.uid-${own}.default`, 'dev.web.three.default')
+  await clientAgent.follows(serverAgent)
+  const dns = await startDns('--each-user', '--allow-uid', `${configured}=dev.shop.cart.default`)
+  const curl = (site: string, uid?: number): Promise<Outcome> =>
+    run(['curl', '-sS', '--noproxy', '*', `http://${nameOf(site)}/`], uid)
+  assert.equal((await curl('three', own)).stdout, '<p>this is three</p>\n')
+  assert.equal((await curl('one', configured)).stdout, '<p>this is one</p>\n')
+  for (const [uid, source] of [
+    [configured, 'dev.shop.cart.default'],
+    [undefined, 'dev.user.root.default']
+  ] as const) {
+    assert.notEqual((await curl('three', uid)).code, 0)
+    await dns.says(new RegExp(`UNAUTHORIZED.*warren explain ${source} dev\\.web\\.three\\.default`), 'stderr')
+  }
+  // Asked without a resolver between, a text is about who asks.
+  const text = async (site: string, uid: number): Promise<string> =>
+    (await run(['dig', '+short', '@127.0.0.1', '-p', '5300', 'TXT', nameOf(site)], uid)).stdout
+  assert.match(await text('three', own), new RegExp(`"as dev\\.user\\.uid-${own}\\.default"`))
+  assert.match(await text('three', configured), /UNAUTHORIZED.*warren explain dev\.shop\.cart\.default/)
+  const wrong = await clientAgent.attempt(['dns', '--allow-uid', `${own}=nonsense`])
+  assert.match(wrong.stderr, new RegExp(`names no address\\n {2}Write it as ${own}=dev\\.shop\\.cart\\.default`))
+})
+
 test('psql connects by the name of a database, with its usual port', async t => {
   const [bin] = globSync('/usr/lib/postgresql/*/bin')
   if (bin === undefined || !isInstalled('psql')) {

@@ -7,7 +7,6 @@ import {
   at,
   createHosts,
   type Host,
-  isInstalled,
   needsCommand,
   needsRoot,
   type Outcome,
@@ -133,25 +132,65 @@ print(s.makefile('rb').read().decode())`
   assert.match((await viaPath(shared, OTHER + 1)).stdout, /403 Forbidden/)
 })
 
-/** The first ones evaluate PAC files; the last one does not. */
-const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome', 'chromium-headless-shell']
+/** A SOCKS client of RFC 1928, section 7; as root, since it also sends as another user. What each step receives is a line. */
+const UDP_CLIENT = `import os, socket, struct, sys
+name, other = sys.argv[1].encode(), int(sys.argv[2])
+control = socket.create_connection(('127.0.0.1', ${PROXY_PORT}))
+control.sendall(b'\\x05\\x01\\x00' + b'\\x05\\x03\\x00\\x01' + bytes(6))
+answer = control.makefile('rb').read(12)
+relay = (socket.inet_ntoa(answer[6:10]), struct.unpack('>H', answer[10:12])[0])
+def datagram(text, to=name): return b'\\0\\0\\0\\x03' + bytes([len(to)]) + to + struct.pack('>H', 53) + text
+def send(text, to=name):
+    own.sendto(datagram(text, to), relay)
+if os.fork() == 0:
+    os.setuid(other)
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(datagram(b'of another user'), relay)
+    os._exit(0)
+os.wait()
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for text in (b'hello', b'x' * 1200):
+    send(text)
+    got = own.recv(65535)
+    print(got == datagram(text), len(got), flush=True)
+send(b'refused', b'dev.web.closed.default.warren')
+sys.stdin.readline()
+control.close()
+own.connect(relay)
+own.settimeout(1)
+while True:
+    try:
+        own.send(datagram(b'too late'))
+        own.recv(1)
+    except ConnectionRefusedError:
+        print('over', flush=True)
+        break
+    except TimeoutError:
+        pass
+`
 
-test('a headless browser reaches three services by name, and shows why one is refused', async t => {
-  const browser = BROWSERS.find(isInstalled)
-  if (browser === undefined) return t.skip(`needs one of ${BROWSERS.join(', ')}`)
+test('a SOCKS client sends datagrams to a service of another host, for as long as its connection lasts', async t => {
   const all = await mesh(t)
   if (all === undefined) return
-  const { clientAgent, serverAgent, run, scope } = all
-  await clientAgent.spawn(['proxy', '--listen', PROXY]).says(/^127/m)
-  const isShell = browser === 'chromium-headless-shell'
-  const path = isShell ? `--proxy-server=http://${PROXY}` : `--proxy-pac-url=http://${PROXY}/proxy.pac`
-  const show = async (url: string): Promise<string> => {
-    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--dump-dom']
-    const profile = `--user-data-dir=${scope.directory()}`
-    return (await run([browser, ...flags, profile, path, url])).stdout
-  }
-  assert.match(await show(`http://${nameOf('three')}/`), /UNAUTHORIZED[\s\S]*It does not work\./)
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.three.default')
+  const { scope, server, client, serverAgent, clientAgent } = all
+  const echo =
+    'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 5353))\nprint("serves", flush=True)\nwhile True: data, at = s.recvfrom(65535); print(data[:20], flush=True); s.sendto(data, at)'
+  const serving = new Program(scope, at({ host: server }, ['/usr/bin/python3', '-c', echo]))
+  await serving.says(/serves/)
+  for (const name of ['udp', 'closed'])
+    await serverAgent.spawn(['expose', `dev.web.${name}.default`, '--udp', '127.0.0.1:5353']).says(/^dev\.web\..*$/m)
+  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.udp.default')
+  await Promise.all(['udp', 'closed'].map(name => clientAgent.knows(`dev.web.${name}.default`)))
   await clientAgent.follows(serverAgent)
-  for (const site of SITES) assert.match(await show(`http://${nameOf(site)}/`), new RegExp(`this is ${site}`))
+  const proxy = clientAgent.spawn(['proxy', '--listen', PROXY])
+  await proxy.says(/^127/m)
+  const asking = new Program(
+    scope,
+    at({ host: client }, ['/usr/bin/python3', '-c', UDP_CLIENT, nameOf('udp'), String(OTHER)])
+  )
+  await asking.says(/^True \d+\nTrue 12\d\d$/m)
+  await proxy.says(/UNAUTHORIZED.*warren explain dev\.user\.root\.default dev\.web\.closed\.default/, 'stderr')
+  await proxy.says(/PERMISSION_DENIED: a datagram of another user came to the port of a SOCKS client/, 'stderr')
+  asking.stdin.write('go on\n')
+  await asking.says(/^over$/m)
+  assert.doesNotMatch(serving.stdout, /another user|refused|late/)
 })

@@ -162,6 +162,7 @@ async def register(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     owner_pid: int = 0,
     for_user: bool = False,
     application: str = "",
@@ -178,6 +179,7 @@ async def register(
             wait=wait,
             health_check=health_check,
             max_connects=max_connects,
+            dns_names=dns_names,
             owner_pid=owner_pid,
             for_user=for_user,
             application=application,
@@ -270,6 +272,7 @@ async def listen(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     application: str = "",
     client: AgentClient | None = None,
 ) -> AsyncServer:
@@ -283,7 +286,9 @@ async def listen(
                 pass
 
     chosen = client or shared_client()
-    return await _listen(serve, address, "tcp", whitelist, labels, wait, health_check, max_connects, application, chosen)
+    return await _listen(
+        serve, address, "tcp", whitelist, labels, wait, health_check, max_connects, dns_names, application, chosen
+    )
 
 
 async def listen_datagram(
@@ -295,6 +300,7 @@ async def listen_datagram(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     application: str = "",
     client: AgentClient | None = None,
 ) -> AsyncServer:
@@ -308,7 +314,9 @@ async def listen_datagram(
                 pass
 
     chosen = client or shared_client()
-    return await _listen(serve, address, "udp", whitelist, labels, wait, health_check, max_connects, application, chosen)
+    return await _listen(
+        serve, address, "udp", whitelist, labels, wait, health_check, max_connects, dns_names, application, chosen
+    )
 
 
 async def _listen(
@@ -320,6 +328,7 @@ async def _listen(
     wait: Wait,
     health_check: HealthCheck,
     max_connects: int,
+    dns_names: Sequence[str],
     application: str,
     client: AgentClient,
 ) -> AsyncServer:
@@ -328,7 +337,9 @@ async def _listen(
 
     def start() -> None:
         core = server._core
-        core.start(address, protocol, whitelist, labels, wait, health_check, max_connects, application, client)
+        core.start(
+            address, protocol, whitelist, labels, wait, health_check, max_connects, dns_names, application, client
+        )
 
     await _in_thread(start, discard=lambda _: server._core.close())
     return server

@@ -153,6 +153,7 @@ class ServerCore:
         wait: Wait,
         health_check: HealthCheck,
         max_connects: int,
+        dns_names: Sequence[str],
         application: str,
         client: AgentClient | None,
     ) -> None:
@@ -164,6 +165,7 @@ class ServerCore:
             wait=wait,
             health_check=health_check,
             max_connects=max_connects,
+            dns_names=dns_names,
             application=application,
             on_live=self._bind,
             client=client,
@@ -296,6 +298,7 @@ def listen(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     application: str = "",
     client: AgentClient | None = None,
 ) -> MeshServer:
@@ -305,7 +308,7 @@ def listen(
     if the path from the agent cannot be bound.
     """
     server = MeshServer()
-    server._core.start(address, "tcp", whitelist, labels, wait, health_check, max_connects, application, client)
+    server._core.start(address, "tcp", whitelist, labels, wait, health_check, max_connects, dns_names, application, client)
     server._watch()
     return server
 
@@ -318,12 +321,13 @@ def listen_datagram(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     application: str = "",
     client: AgentClient | None = None,
 ) -> MeshDatagramServer:
     """Same as `listen`, for flows of datagrams."""
     server = MeshDatagramServer()
-    server._core.start(address, "udp", whitelist, labels, wait, health_check, max_connects, application, client)
+    server._core.start(address, "udp", whitelist, labels, wait, health_check, max_connects, dns_names, application, client)
     server._watch()
     return server
 

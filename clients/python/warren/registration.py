@@ -324,6 +324,7 @@ def register(
     wait: Wait = "all",
     health_check: HealthCheck = "auto",
     max_connects: int = 0,
+    dns_names: Sequence[str] = (),
     owner_pid: int = 0,
     for_user: bool = False,
     application: str = "",
@@ -333,7 +334,8 @@ def register(
 ) -> Registration:
     """Registers `address` (four components; the agent appends its machine) and keeps it until it is closed.
 
-    Without a target it only connects. `on_live` is called after each successful registration, the first one and those
+    Without a target it only connects. `dns_names` are for its certificates on `spiffe.sock`, and an entry must name each.
+    `on_live` is called after each successful registration, the first one and those
     after a restart of the agent; `on_problem` when `problem` has changed. Both run in a thread of the library.
     Raises the agent's answer to the first attempt.
     """
@@ -347,6 +349,9 @@ def register(
         "application": application,
         "maxConnects": max_connects,
     }
+    # An agent that knows no such names refuses the field.
+    if dns_names:
+        request["dnsNames"] = list(dns_names)
     if health_check != "auto":
         kind, _, subject = health_check.partition(":")
         request["healthCheck"] = f"HEALTH_CHECK_{kind.upper()}"

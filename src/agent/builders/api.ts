@@ -13,7 +13,7 @@ import {
   workloadHandlers
 } from '../../api/index.ts'
 import { peerCredentials } from '../../attest/index.ts'
-import { backupOf, type WatchedCertificate } from '../../ca/index.ts'
+import { backupOf, tokenKeys, type WatchedCertificate } from '../../ca/index.ts'
 import { type Announcer, MAX_SHOWN_LEFT_OUT, previewPolicy, type Readiness } from '../../cluster/index.ts'
 import { packageVersion } from '../../core/index.ts'
 import type { DeclaredItems, Reload } from '../../declared/index.ts'
@@ -24,7 +24,7 @@ import { serverOf } from '../../workloads/index.ts'
 import type { Base } from './base.ts'
 import type { Ca } from './ca.ts'
 import type { Cluster } from './cluster.ts'
-import { spiffeServices } from './spiffe-services.ts'
+import { jwtHosts, spiffeServices } from './spiffe-services.ts'
 import type { WorkloadParts } from './workloads.ts'
 
 /** Alarms of sessions in one status: it is asked often, and a host that cannot prove anything has one for each session. */
@@ -112,6 +112,7 @@ function localHandlers(parts: ApiParts): { workload: WorkloadHandlers; admin: Ad
       resetConnection: (user, flowId) => proxy.resetConnection(user, flowId),
       services: new ServiceList({ routing, suspectedSince, problemOf: problemOf(local), zone, lost, changed }),
       changed,
+      tokenKeys: () => ({ issuer: base.config.jwtIssuer ?? '', keys: [...tokenKeys(jwtHosts(state))] }),
       status: () => ({
         version,
         trustDomain: membership.trustDomain,

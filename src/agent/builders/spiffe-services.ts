@@ -1,4 +1,5 @@
 import { type SpiffeSocketHandlers, spiffeSocketHandlers } from '../../api/index.ts'
+import type { JwtHost } from '../../ca/index.ts'
 import { anyChange } from '../../core/index.ts'
 import { owners } from '../../registry/index.ts'
 import type { Base } from './base.ts'
@@ -13,6 +14,11 @@ interface SpiffeParts {
   readonly local: WorkloadParts
 }
 
+/** The hosts whose JWT-SVIDs count now. */
+export function jwtHosts(state: Parameters<typeof owners>[0]): JwtHost[] {
+  return owners(state).map(({ machine, identity, jwtKeys }) => ({ machine, scopes: identity.scopes, jwtKeys }))
+}
+
 /** The handlers of spiffe.sock. */
 export function spiffeServices({ base, cluster, ca, local }: SpiffeParts): SpiffeSocketHandlers {
   const { membership, clock, hostClock, log } = base
@@ -25,12 +31,8 @@ export function spiffeServices({ base, cluster, ca, local }: SpiffeParts): Spiff
     roots: () => trust.state.roots.map(({ der }) => der),
     tokens: jwtKeys,
     hostMs: () => hostClock.wallMs(),
-    jwtHosts: () =>
-      owners(state).map(({ machine: name, identity, jwtKeys: published }) => ({
-        machine: name,
-        scopes: identity.scopes,
-        jwtKeys: published
-      })),
+    issuer: base.config.jwtIssuer,
+    jwtHosts: () => jwtHosts(state),
     changed: anyChange(
       () => registry.changed(),
       () => ca.rotation.changed()

@@ -35,6 +35,8 @@ export interface SpiffeDeps extends StateTimes {
   readonly roots: () => readonly Uint8Array[]
   /** The key that signs tokens now, and how long they live. */
   readonly tokens: { readonly signing: Parameters<typeof signJwt>[0]; readonly tokenMs: number }
+  /** `iss` of JWT-SVIDs. @default they have none */
+  readonly issuer?: string | undefined
   /** The host's own time, for the dates of tokens. */
   readonly hostMs: () => number
   readonly jwtHosts: () => readonly JwtHost[]
@@ -94,7 +96,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
       for (const workload of askedFor(identities(caller), spiffeId)) {
         if (signed.length > 0) await caller.share.turn(signal)
         const { spiffeId: id } = workload
-        const svid = await signJwt(tokens.signing, id, audience, hostMs(), tokens.tokenMs)
+        const svid = await signJwt(tokens.signing, id, audience, hostMs(), tokens.tokenMs, deps.issuer)
         signed.push({ spiffeId: id, svid, hint: hintOf(workload) })
       }
       return { svids: signed }

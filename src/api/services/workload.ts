@@ -38,6 +38,7 @@ export interface WorkloadHandlersDeps {
   readonly services: ServiceList
   /** Resolves at the next change of the registry. */
   readonly changed: () => Promise<void>
+  readonly tokenKeys: () => MessageInitShape<typeof apiPb.GetTokenKeysResponseSchema>
   readonly status: () => Parameters<typeof statusShape>[0]
 }
 
@@ -184,6 +185,7 @@ export function workloadHandlers(deps: WorkloadHandlersDeps): WorkloadHandlers {
     },
 
     getStatus: async (_request, { share }) => share.timed(status),
+    getTokenKeys: async (_request, { share }) => share.timed(deps.tokenKeys),
 
     inspect: async ({ registrations }, caller) => ({
       registrations: caller.share.timed(() =>

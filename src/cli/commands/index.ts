@@ -23,6 +23,7 @@ import { addForward } from './forward.ts'
 import { addInspect } from './inspect.ts'
 import { addMembers } from './members.ts'
 import { addMetrics } from './metrics.ts'
+import { addOidc } from './oidc.ts'
 import { addPolicy } from './policy.ts'
 import { addProxy } from './proxy.ts'
 import { addWhatCan, addWhoCanReach } from './reach.ts'
@@ -78,7 +79,8 @@ export const COMMAND_GROUPS: ReadonlyArray<readonly [heading: string, ReadonlyAr
       addRegister,
       addDeregister,
       addInspect,
-      addSvid
+      addSvid,
+      addOidc
     ]
   ],
   ['Policy:', [addAllow, addDeny, addPolicy, addExplain, addWhoCanReach, addWhatCan, addEntry, addAdmin]],

@@ -4,7 +4,7 @@ import { ErrorCode, isLoopback, WarrenError } from '../../core/index.ts'
 import { type Endpoint, parseEndpoint } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
-import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
+import { callersAt, meshProxy, ownUid, sendersHere } from '../listeners/proxy/index.ts'
 import {
   collect,
   keepAliveOption,
@@ -58,8 +58,10 @@ export function addProxy(program: Command): void {
         strategy,
         application: 'warren proxy',
         uidOf,
+        uidOfSender: await sendersHere(),
         uids: new Set([ownUid(), ...others]),
         keepAliveMs,
+        onDrops: text => failures.line(text, performance.now()),
         onFailure: err => failures.line(clauseWithHint(err), performance.now())
       })
       const bound = await proxy.listen(endpoint)

@@ -13,6 +13,7 @@ import { contextOf } from '../context.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
 import {
   collect,
+  dnsNameOption,
   parseLabels,
   parsePorts,
   parseWait,
@@ -62,7 +63,7 @@ export function addRegister(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
     .addOption(weightOption())
-    .option('--dns-name <name>', 'DNS name for its certificates; an entry must name it; may be repeated', collect)
+    .addOption(dnsNameOption())
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
     .option('--for-user', 'with --pid: let each program of your user that registered nothing have the certificate, too')

@@ -4,9 +4,9 @@ import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { socketsAt } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { type Context, contextOf } from '../context.ts'
-import { callersAt, meshProxy, ownUid } from '../listeners/proxy/index.ts'
+import { callersAt, meshProxy, ownUid, sendersHere } from '../listeners/proxy/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
-import { collect } from '../options/index.ts'
+import { collect, dnsNameOption } from '../options/index.ts'
 import { clauseWithHint, cliLogger, RateLimitedLines, withNextStep } from '../output/index.ts'
 import { NotStarted, SignalRelay } from '../run/child.ts'
 import { environmentFor } from '../run/environment.ts'
@@ -21,6 +21,7 @@ interface RunOptions {
   readonly allow?: string[]
   readonly proxy: boolean
   readonly svidFiles?: true
+  readonly dnsName?: string[]
   readonly isolated?: true
   readonly wait: boolean
 }
@@ -54,6 +55,7 @@ export function addRun(program: Command): void {
     )
     .option('--no-proxy', 'make no proxy to ADDRESS.warren, and leave the variables for one as they are')
     .option('--svid-files', 'write its certificate and key to files; WARREN_SVID_DIR says where')
+    .addOption(dnsNameOption())
     .option('--isolated', 'with a network that has warren and nothing else; needs root, on Linux')
     .addOption(noWaitOption())
     .action(async (argv: string[], options: RunOptions, command: Command) => {
@@ -110,7 +112,8 @@ async function prepare(
     void registration.closed.then(({ error }) => error !== undefined && onFailure(error))
     return registration
   }
-  const own = await hold(agent.call(client => register(options.as, { ...common, client, wait: 'local' })))
+  const { dnsName: dnsNames } = options
+  const own = await hold(agent.call(client => register(options.as, { ...common, client, dnsNames, wait: 'local' })))
   const { client } = agent
   undo.unshift(() => client.close())
   for (const { address, port } of serves) {
@@ -125,7 +128,9 @@ async function prepare(
   if (options.proxy && uidOf !== undefined) {
     const uids = new Set([ownUid()])
     const to = { client, as: options.as, strategy: 'balanced', application: APPLICATION } as const
-    const local = meshProxy({ ...to, uidOf, uids, keepAliveMs: KEEP_ALIVE_MS, onFailure })
+    const onDrops = (text: string): void => failures.line(text, performance.now())
+    const uidOfSender = await sendersHere()
+    const local = meshProxy({ ...to, uidOf, uidOfSender, uids, keepAliveMs: KEEP_ALIVE_MS, onDrops, onFailure })
     proxy = await local.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
     undo.push(() => local.close())
   }

@@ -1,5 +1,6 @@
 export { type PresetName, parseClientLife, presetOption } from './client-life.ts'
 export { collect } from './collect.ts'
+export { dnsNameOption } from './dns-name.ts'
 export { refuseEmptyValues } from './empty.ts'
 export { keepAliveOption, parseKeepAlive } from './keepalive.ts'
 export { parseLabels } from './labels.ts'

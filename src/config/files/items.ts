@@ -96,7 +96,8 @@ function serviceOf(
     allow: config.allow ?? [],
     labels: config.labels ?? {},
     ports: config.ports ?? [],
-    weight: config.weight
+    weight: config.weight,
+    dnsNames: config['dns-names'] ?? []
   }
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { ErrorCode, MAX_WEIGHT, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
+import { dnsName, ErrorCode, MAX_WEIGHT, parseDuration, parseHostPort, WarrenError } from '../../core/index.ts'
 import { parseLocalName, parsePattern } from '../../identity/index.ts'
 import { parseEndpoint } from '../../listeners/index.ts'
 import { HEALTH_CHECKS, isHealthCheck } from '../../wire/index.ts'
@@ -12,6 +12,7 @@ const MAX_ALLOWED = 64
 const MAX_LABELS = 32
 const MAX_LABEL_LENGTH = 255
 const MAX_PORTS = 16
+const MAX_DNS_NAMES = 16
 const MAX_PORT = 65_535
 const MAX_CONNECTS = 1_000_000
 // As of the options of `warren expose`.
@@ -115,6 +116,11 @@ export const serviceSchema = z.strictObject({
   weight: z.int().min(0).max(MAX_WEIGHT).optional().meta({
     description: 'share of new connections against other instances; 0: only if no other is left (default: 100)'
   }),
+  'dns-names': z
+    .array(parsed('DNS name for its certificates, as in db.example.net; an entry must name it', dnsName))
+    .max(MAX_DNS_NAMES)
+    .optional()
+    .meta({ description: 'DNS names for its certificates; an entry must name each' }),
   'proxy-protocol': z
     .boolean()
     .optional()

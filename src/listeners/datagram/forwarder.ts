@@ -34,8 +34,8 @@ export interface DatagramFlow {
 }
 
 export interface DatagramForwarderOptions extends ClientLife {
-  /** Opens the flow of one client. */
-  readonly open: (signal: AbortSignal) => Promise<DatagramFlow>
+  /** Opens the flow of one client; `from` is where its datagrams come from. */
+  readonly open: (signal: AbortSignal, from: string) => Promise<DatagramFlow>
   /** Called for each flow that could not be opened or was cut. */
   readonly onFailure: (err: unknown) => void
   /** Told of dropped datagrams, at most once a minute. */
@@ -158,7 +158,7 @@ export class DatagramForwarder {
 
   /** The agent may have less room than this: then the idlest makes room as well. */
   async #connect(from: string): Promise<DatagramFlow> {
-    const open = (): Promise<DatagramFlow> => this.#options.open(this.#closing.signal)
+    const open = (): Promise<DatagramFlow> => this.#options.open(this.#closing.signal, from)
     try {
       return await open()
     } catch (err) {

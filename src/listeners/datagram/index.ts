@@ -12,6 +12,7 @@ export {
   MAX_CLIENTS
 } from './forwarder.ts'
 export type { LocalDatagrams } from './local.ts'
+export { placeOf } from './places.ts'
 export { type BindUnixOptions, bindUnix } from './unix.ts'
 
 /**

@@ -1,3 +1,4 @@
+import type { HostPort } from '../../core/index.ts'
 import type { Remote } from '../../udp/index.ts'
 
 /** Places that are remembered; with one more all are forgotten. */
@@ -20,10 +21,16 @@ export class Places {
   at(text: string): Remote {
     const known = this.#known.get(text)
     if (known !== undefined) return known
-    const space = text.indexOf(' ')
-    const remote = { address: text.slice(space + 1), port: Number(text.slice(0, space)) }
+    const { host: address, port } = placeOf(text)
+    const remote = { address, port }
     if (this.#known.size >= MAX_KNOWN) this.#known.clear()
     this.#known.set(text, remote)
     return remote
   }
+}
+
+/** The address and port of a place that `bindUdp` named. */
+export function placeOf(text: string): HostPort {
+  const space = text.indexOf(' ')
+  return { host: text.slice(space + 1), port: Number(text.slice(0, space)) }
 }

@@ -142,8 +142,8 @@ def close(name, **_):
     return {}
 
 
-def register(name, address, whitelist=(), **_):
-    names[name] = warren.register(address, whitelist=whitelist)
+def register(name, address, whitelist=(), dnsNames=(), **_):
+    names[name] = warren.register(address, whitelist=whitelist, dns_names=dnsNames)
     return {"address": names[name].address, "token": names[name].token}
 
 

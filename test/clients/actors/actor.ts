@@ -25,6 +25,7 @@ interface Line {
   readonly name: string
   readonly address: string
   readonly whitelist?: string[]
+  readonly dnsNames?: string[]
   readonly protocol?: 'tcp' | 'udp'
   readonly mode?: 'echo' | 'count' | 'hold'
   readonly to: string
@@ -133,8 +134,8 @@ const CALLS: Readonly<Record<string, (line: Line) => Promise<object>>> = {
     await others.get(name)?.close()
     return {}
   },
-  async register({ name, address, whitelist = [] }) {
-    const registration = await register(address, { whitelist })
+  async register({ name, address, whitelist = [], dnsNames }) {
+    const registration = await register(address, { whitelist, dnsNames })
     others.set(name, registration)
     return { address: registration.address, token: registration.token }
   },

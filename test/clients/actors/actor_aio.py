@@ -124,8 +124,8 @@ async def close(name, **_):
     return {}
 
 
-async def register(name, address, whitelist=(), **_):
-    names[name] = await aio.register(address, whitelist=whitelist)
+async def register(name, address, whitelist=(), dnsNames=(), **_):
+    names[name] = await aio.register(address, whitelist=whitelist, dns_names=dnsNames)
     return {"address": names[name].address, "token": names[name].registration.token}
 
 

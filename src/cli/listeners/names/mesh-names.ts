@@ -1,12 +1,5 @@
 import type { Socket } from 'node:net'
-import {
-  type AgentClient,
-  connect,
-  defaultSource,
-  type MeshSocket,
-  preflight,
-  type Strategy
-} from '../../../client/index.ts'
+import { type AgentClient, connect, type MeshSocket, preflight, type Strategy } from '../../../client/index.ts'
 import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
 import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
 import { clauseWithHint, withNextStep } from '../../output/index.ts'
@@ -14,14 +7,13 @@ import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } f
 import { type Destination, ServiceDirectory } from './directory.ts'
 import { NameListeners } from './listeners.ts'
 import type { NameAddresses } from './name-addresses.ts'
+import type { NameUsers } from './name-users.ts'
 import { Permissions } from './permissions.ts'
 import { zoneName } from './zone.ts'
 
 export interface MeshNamesOptions {
   readonly client: () => AgentClient
   readonly addresses: NameAddresses
-  /** @default SCOPE.user.YOU.default, in the scope of each destination */
-  readonly as?: string | undefined
   /** The scope of names of two parts; undefined: there are none. */
   readonly scope?: string | undefined
   /** Ports of services that declare none. */
@@ -30,8 +22,8 @@ export interface MeshNamesOptions {
   readonly keepAliveMs: number
   /** The uid at the other end of a client's connection. Throws PERMISSION_DENIED if it is unknown. */
   readonly uidOf: (client: Socket) => number
-  /** Users whose programs are connected. */
-  readonly uids: ReadonlySet<number>
+  /** Who is connected, and as whom. */
+  readonly users: NameUsers
   /** Called for each client that could not be connected, or was cut. */
   readonly onFailure: (err: unknown) => void
 }
@@ -54,8 +46,7 @@ export class MeshNames {
     this.#options = options
     const { client, addresses, keepAliveMs, onFailure, strategy } = options
     this.#directory = new ServiceDirectory(client)
-    this.#permissions = new Permissions(async (destination, signal) => {
-      const as = this.#sourceFor(destination)
+    this.#permissions = new Permissions(async (destination, as, signal) => {
       const common = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
       await preflight(destination, common).catch((err: unknown) => {
         throw withNextStep(err, as, destination)
@@ -87,7 +78,7 @@ export class MeshNames {
     for (const destination of this.#options.addresses.recent(MAX_RESTORED)) {
       try {
         const found = await this.#directory.find(destination.toLowerCase())
-        if (found.kind === 'found') await this.#reach(found.destination, undefined, 'A', uid)
+        if (found.kind === 'found') await this.#reach(found.destination, undefined, 'A', uid, '')
       } catch (err) {
         this.#options.onFailure(err)
       }
@@ -107,12 +98,25 @@ export class MeshNames {
       return { kind: 'refused', why }
     }
     const { destination } = found
-    const refusal = await this.#permissions.objectionTo(destination.address)
+    const { users } = this.#options
+    const shared = users.sharedSource(destination.address)
+    const source = users.haveOwn ? await users.sourceOf(uid, destination.address).catch(() => undefined) : shared
+    // Where users have sources of their own, who asks may be a resolver: only a text is about who asks.
+    const refusal =
+      source === undefined || (users.haveOwn && type !== 'TXT')
+        ? undefined
+        : await this.#permissions.objectionTo(destination.address, source)
     if (refusal !== undefined) return { kind: 'refused', why: clauseWithHint(refusal) }
-    return await this.#reach(destination, port, type, uid)
+    return await this.#reach(destination, port, type, uid, source ?? shared)
   }
 
-  async #reach(destination: Destination, port: number | undefined, type: string, uid: number): Promise<Resolution> {
+  async #reach(
+    destination: Destination,
+    port: number | undefined,
+    type: string,
+    uid: number,
+    source: string
+  ): Promise<Resolution> {
     const { address, servesTcp } = destination
     if (!servesTcp) return { kind: 'none', why: `${address} serves UDP: warren forward --udp ${address} --listen …` }
     const declared = destination.ports.length > 0 ? destination.ports : this.#options.ports
@@ -122,7 +126,7 @@ export class MeshNames {
     if (port !== undefined && !declared.includes(port)) {
       return { kind: 'none', why: `${address} declares port ${declared.join(', ')}, and not ${port}` }
     }
-    const facts = [`leads to ${address}`, `ports ${declared.join(' ')}`, `as ${this.#sourceFor(address)}`]
+    const facts = [`leads to ${address}`, `ports ${declared.join(' ')}`, `as ${source}`]
     if (!wantsListeners(type)) return { kind: 'ready', address: undefined, ports: declared, facts }
     try {
       const { address: at, ports, problems } = await this.#listeners.ready(address, declared, uid)
@@ -136,29 +140,20 @@ export class MeshNames {
   }
 
   async #open(destination: string, local: Socket, signal: AbortSignal): Promise<MeshSocket> {
-    const { client, strategy, uidOf, uids } = this.#options
+    const { client, strategy, uidOf, users } = this.#options
     // Asked before anything is read: it is a question about this moment.
     const uid = uidOf(local)
-    if (!uids.has(uid)) {
-      throw new WarrenError(ErrorCode.PermissionDenied, `uid ${uid} may not use these names`, {
-        hint: `Give --allow-uid ${uid} if that user's programs may use your identity.`
-      })
-    }
+    const as = await users.sourceOf(uid, destination)
     const release = this.#clients.take(uid)
     if (release === undefined) {
       throw new WarrenError(ErrorCode.LimitExceeded, `uid ${uid} has too many connections to names`)
     }
     local.once('close', release)
-    const as = this.#sourceFor(destination)
     const options = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
     try {
       return await connect(destination, options)
     } catch (err) {
       throw withNextStep(err, as, destination)
     }
-  }
-
-  #sourceFor(destination: string): string {
-    return this.#options.as ?? defaultSource(destination)
   }
 }

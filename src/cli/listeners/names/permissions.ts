@@ -14,39 +14,42 @@ const CHECK_MS = 1_000
 const ALLOWED_FRESH_MS = 5_000
 const REFUSED_FRESH_MS = 1_000
 
+type Check = (destination: string, source: string, signal: AbortSignal) => Promise<void>
+
 interface Known {
   readonly refusal: Promise<WarrenError | undefined>
   untilMs: number
 }
 
-/** Whether a connection would be refused, as the agents at both ends say; asked once for each destination in some seconds. */
+/** Whether a connection would be refused, as the agents at both ends say; asked once for each pair of ends in some seconds. */
 export class Permissions {
-  readonly #check: (destination: string, signal: AbortSignal) => Promise<void>
+  readonly #check: Check
   readonly #known = new LruMap<string, Known>(MAX_KNOWN)
   readonly #checks = new Quota<string>(1, MAX_CHECKS)
 
   /** `check` rejects with the reason why it would be. */
-  constructor(check: (destination: string, signal: AbortSignal) => Promise<void>) {
+  constructor(check: Check) {
     this.#check = check
   }
 
-  /** The refusal of a connection to `destination`; undefined if it is allowed, or nobody said in time. Never rejects. */
-  async objectionTo(destination: string): Promise<WarrenError | undefined> {
-    const known = this.#known.get(destination)
+  /** The refusal of a connection from `source` to `destination`; undefined if it is allowed, or nobody said in time. Never rejects. */
+  async objectionTo(destination: string, source: string): Promise<WarrenError | undefined> {
+    const ends = `${source} ${destination}`
+    const known = this.#known.get(ends)
     if (known !== undefined && performance.now() < known.untilMs) return await known.refusal
-    const release = this.#checks.take(destination)
+    const release = this.#checks.take(ends)
     if (release === undefined) return undefined
-    const refusal = this.#ask(destination).finally(release)
+    const refusal = this.#ask(destination, source).finally(release)
     const asked: Known = { refusal, untilMs: performance.now() + CHECK_MS }
-    this.#known.set(destination, asked)
+    this.#known.set(ends, asked)
     const found = await refusal
     asked.untilMs = performance.now() + (found === undefined ? ALLOWED_FRESH_MS : REFUSED_FRESH_MS)
     return found
   }
 
-  async #ask(destination: string): Promise<WarrenError | undefined> {
+  async #ask(destination: string, source: string): Promise<WarrenError | undefined> {
     try {
-      await within(CHECK_MS, [], limit => this.#check(destination, limit))
+      await within(CHECK_MS, [], limit => this.#check(destination, source, limit))
     } catch (err) {
       if (err instanceof WarrenError && REFUSALS.has(err.code)) return err
     }

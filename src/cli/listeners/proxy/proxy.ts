@@ -4,6 +4,7 @@ import { ErrorCode, Quota, WarrenError, within } from '../../../core/index.ts'
 import { type Endpoint, encodeChoice, SOCKS_VERSION, socketsAt } from '../../../listeners/index.ts'
 import { readExactly } from '../../../wire/index.ts'
 import { StreamForwarder } from '../stream/forwarder.ts'
+import { Associations, type AssociationsOptions } from './associations.ts'
 import { HttpProxy } from './http.ts'
 import { serveSocks } from './socks.ts'
 
@@ -16,6 +17,8 @@ export interface LocalProxyOptions {
   readonly open: (destination: string, signal: AbortSignal) => Promise<MeshSocket>
   /** The checks that belong to a refusal, as text; undefined if there are none. Never rejects. */
   readonly explain: (err: unknown, destination: string, signal: AbortSignal) => Promise<string | undefined>
+  /** @default SOCKS clients can send no datagrams */
+  readonly datagrams?: Pick<AssociationsOptions, 'open' | 'uidOfSender' | 'onDrops'> | undefined
   /** As of `forward`, in milliseconds. */
   readonly keepAliveMs: number
   /** Called for each client, or request, that could not be served, or was cut. */
@@ -42,12 +45,22 @@ export class LocalProxy {
   readonly #refusals = new Quota<number>(MAX_REFUSED_PER_UID, MAX_REFUSED)
   readonly #forwarder: StreamForwarder
   readonly #http: HttpProxy
+  readonly #associations: Associations | undefined
   #bound = ''
 
   constructor(options: LocalProxyOptions) {
     this.#options = options
-    const { open, explain, keepAliveMs, onFailure, handshakeMs = HANDSHAKE_MS, maxPerUid = MAX_PER_UID } = options
+    const {
+      datagrams,
+      open,
+      explain,
+      keepAliveMs,
+      onFailure,
+      handshakeMs = HANDSHAKE_MS,
+      maxPerUid = MAX_PER_UID
+    } = options
     this.#handshakeMs = handshakeMs
+    this.#associations = datagrams && new Associations({ ...datagrams, onFailure })
     this.#places = new Quota(maxPerUid, MAX_CLIENTS)
     this.#http = new HttpProxy({ open, explain, onFailure, bound: () => this.#bound, headMs: handshakeMs })
     this.#forwarder = new StreamForwarder({ open: (client, gone) => this.#serve(client, gone), keepAliveMs, onFailure })
@@ -86,9 +99,18 @@ export class LocalProxy {
         clearTimeout(timer)
         return await this.#http.serve(client, gone)
       }
-      return await serveSocks(client, deadline.signal, async destination => {
-        clearTimeout(timer)
-        return await this.#options.open(destination, gone)
+      const associations = this.#associations
+      return await serveSocks(client, deadline.signal, {
+        open: async destination => {
+          clearTimeout(timer)
+          return await this.#options.open(destination, gone)
+        },
+        associate:
+          associations &&
+          (async port => {
+            clearTimeout(timer)
+            await associations.serve(client, { uid, port }, gone)
+          })
       })
     } finally {
       clearTimeout(timer)

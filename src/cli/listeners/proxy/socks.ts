@@ -14,8 +14,16 @@ import { readExactly } from '../../../wire/index.ts'
 import { codesOf } from './codes.ts'
 import { destinationOf } from './names.ts'
 
+/** What a client can ask for. */
+export interface SocksServices {
+  readonly open: (destination: string) => Promise<MeshSocket>
+  /** Carries datagrams until the client ends, with an answer of its own. `port`: what it says that it sends from. */
+  readonly associate: ((port: number) => Promise<void>) | undefined
+}
+
 /**
- * Performs the handshake of SOCKS5 with a client, of which nothing has been read yet, and opens the connection that it asks for.
+ * Performs the handshake of SOCKS5 with a client, of which nothing has been read yet, and opens the connection that it asks for. If it
+ * asks for datagrams, it has been served when this resolves.
  *
  * The client gets the reply that stands for a failure, and its end, before this rejects. `reading` bounds only what the client
  * has to send.
@@ -23,8 +31,8 @@ import { destinationOf } from './names.ts'
 export async function serveSocks(
   client: Socket,
   reading: AbortSignal,
-  open: (destination: string) => Promise<MeshSocket>
-): Promise<MeshSocket> {
+  { open, associate }: SocksServices
+): Promise<MeshSocket | undefined> {
   const isAcceptable = await readDecoded(client, decodeGreeting, reading)
   client.write(encodeChoice(isAcceptable))
   if (!isAcceptable) {
@@ -35,11 +43,15 @@ export async function serveSocks(
   }
   const request = await readDecoded(client, decodeRequest, reading)
   try {
+    if (request.command === 'udp-associate' && associate !== undefined) {
+      await associate(request.port)
+      return undefined
+    }
     const brokered = await open(wanted(request))
     client.write(encodeReply(SocksReply.Succeeded))
     return brokered
   } catch (err) {
-    client.end(encodeReply(replyFor(request, err)))
+    client.end(encodeReply(replyFor(request, err, associate !== undefined)))
     throw err
   }
 }
@@ -60,7 +72,8 @@ function wanted({ command, host }: SocksRequest): string {
   )
 }
 
-function replyFor({ command, host }: SocksRequest, err: unknown): SocksReply {
+function replyFor({ command, host }: SocksRequest, err: unknown, associates: boolean): SocksReply {
+  if (command === 'udp-associate' && associates) return codesOf(err).socks
   if (command !== 'connect') return SocksReply.CommandNotSupported
   return host.kind === 'address' ? SocksReply.AddressNotSupported : codesOf(err).socks
 }

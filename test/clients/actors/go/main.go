@@ -23,6 +23,7 @@ type line struct {
 	Name        string
 	Address     string
 	Whitelist   []string
+	DNSNames    []string
 	Protocol    string
 	Mode        string
 	To          string
@@ -206,7 +207,7 @@ func closeIt(_ context.Context, l line) (object, error) {
 }
 
 func register(ctx context.Context, l line) (object, error) {
-	registration, err := warren.Register(ctx, l.Address, &warren.RegisterOptions{Whitelist: l.Whitelist})
+	registration, err := warren.Register(ctx, l.Address, &warren.RegisterOptions{Whitelist: l.Whitelist, DNSNames: l.DNSNames})
 	if err != nil {
 		return nil, err
 	}

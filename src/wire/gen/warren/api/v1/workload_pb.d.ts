@@ -1071,6 +1071,66 @@ export declare type Service = Message<"warren.api.v1.Service"> & {
 export declare const ServiceSchema: GenMessage<Service>;
 
 /**
+ * @generated from message warren.api.v1.GetTokenKeysRequest
+ */
+export declare type GetTokenKeysRequest = Message<"warren.api.v1.GetTokenKeysRequest"> & {
+};
+
+/**
+ * Describes the message warren.api.v1.GetTokenKeysRequest.
+ * Use `create(GetTokenKeysRequestSchema)` to create a new message.
+ */
+export declare const GetTokenKeysRequestSchema: GenMessage<GetTokenKeysRequest>;
+
+/**
+ * @generated from message warren.api.v1.GetTokenKeysResponse
+ */
+export declare type GetTokenKeysResponse = Message<"warren.api.v1.GetTokenKeysResponse"> & {
+  /**
+   * `iss` of the JWT-SVIDs of this host. Empty: they have none.
+   *
+   * @generated from field: string issuer = 1;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: repeated warren.api.v1.TokenKey keys = 2;
+   */
+  keys: TokenKey[];
+};
+
+/**
+ * Describes the message warren.api.v1.GetTokenKeysResponse.
+ * Use `create(GetTokenKeysResponseSchema)` to create a new message.
+ */
+export declare const GetTokenKeysResponseSchema: GenMessage<GetTokenKeysResponse>;
+
+/**
+ * @generated from message warren.api.v1.TokenKey
+ */
+export declare type TokenKey = Message<"warren.api.v1.TokenKey"> & {
+  /**
+   * The host that signs with it.
+   *
+   * @generated from field: string machine = 1;
+   */
+  machine: string;
+
+  /**
+   * JSON Web Key, without `use`.
+   *
+   * @generated from field: string jwk = 2;
+   */
+  jwk: string;
+};
+
+/**
+ * Describes the message warren.api.v1.TokenKey.
+ * Use `create(TokenKeySchema)` to create a new message.
+ */
+export declare const TokenKeySchema: GenMessage<TokenKey>;
+
+/**
  * @generated from message warren.api.v1.GetStatusRequest
  */
 export declare type GetStatusRequest = Message<"warren.api.v1.GetStatusRequest"> & {
@@ -1973,6 +2033,16 @@ export declare const WorkloadService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * Returns the public keys that verify JWT-SVIDs of all hosts, for services that take tokens of OIDC. They are no secret.
+   *
+   * @generated from rpc warren.api.v1.WorkloadService.GetTokenKeys
+   */
+  getTokenKeys: {
+    methodKind: "unary";
+    input: typeof GetTokenKeysRequestSchema;
+    output: typeof GetTokenKeysResponseSchema;
   },
   /**
    * Returns registrations of the caller's user, with the documents whose hashes are their ids.
