@@ -30,6 +30,14 @@ export const warrenAudited: Contender = {
   start: async (scope: Scope, target: string) => await unixServer(scope, target, 'direct', WARREN, ['--audit', 'on'])
 }
 
+/** As `warren`, and both agents resume flows. */
+export const warrenResuming: Contender = {
+  name: 'warren with resumption',
+  missing: () => undefined,
+  start: async (scope: Scope, target: string) =>
+    await unixServer(scope, target, 'direct', WARREN, ['--resume-window', '30s'])
+}
+
 /** As `warren`, by the build of another checkout, whose `npm run build` has run. */
 export const warrenBefore = (checkout: string): Contender => ({
   name: BEFORE,

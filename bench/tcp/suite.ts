@@ -7,7 +7,7 @@ import { nginx } from '../contenders/nginx.ts'
 import { installed, newest } from '../contenders/programs.ts'
 import { socat } from '../contenders/socat.ts'
 import { stunnel } from '../contenders/stunnel.ts'
-import { warren, warrenAudited, warrenBefore } from '../contenders/warren.ts'
+import { warren, warrenAudited, warrenBefore, warrenResuming } from '../contenders/warren.ts'
 import { Load } from '../load.ts'
 import { describeMachine, loadNow, type Report } from '../report.ts'
 import { inTurns } from '../rounds.ts'
@@ -18,6 +18,7 @@ const CONTENDERS: readonly Contender[] = [
   warren('direct'),
   warrenAudited,
   warren('mesh-port'),
+  warrenResuming,
   warren('mesh'),
   haproxy(installed),
   stunnel(installed),

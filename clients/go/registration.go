@@ -18,6 +18,8 @@ const (
 	deregisterTimeout = 10 * time.Second
 	// Reason that an agent sends when it stops: it may be about to start again.
 	agentStopped = "agent stopped"
+	// For so long after its program was replaced, what an agent lost is asked for again with the same token.
+	keptFor = 10 * time.Second
 )
 
 // Target is the address at which the agent delivers connections. Exactly one of Listen, TCP, UDP and Unix.
@@ -90,7 +92,7 @@ type registered struct {
 // Registration is an address that this process holds until it is closed or the agent no longer grants it.
 //
 // While the agent is away it is "lost", and made again as soon as the agent answers. RegistrationID, Token and
-// ListenPath change then.
+// ListenPath change then, unless the agent has kept it: its program was replaced.
 type Registration struct {
 	client  *Client
 	request map[string]any
@@ -112,6 +114,9 @@ type Registration struct {
 	err     error
 	reason  string
 	retry   time.Duration
+	// An agent whose program was replaced still has it.
+	mayBeKept bool
+	keptAt    time.Time
 }
 
 // Register registers address (four components; the agent appends its machine) and keeps it until it is closed. ctx is
@@ -295,6 +300,7 @@ func (r *Registration) run() {
 			return
 		}
 		r.become("lost")
+		r.mayBeKept = reason == nil
 		if !r.recover() {
 			return
 		}
@@ -344,7 +350,7 @@ func (r *Registration) recover() bool {
 			return false
 		case <-time.After(wait):
 		}
-		err := r.enrol(r.ctx)
+		err := r.again()
 		if err == nil {
 			return true
 		}
@@ -360,6 +366,26 @@ func (r *Registration) recover() bool {
 	}
 }
 
+// again makes it live once more: the one that the agent has kept, or a new one.
+func (r *Registration) again() error {
+	if r.mayBeKept {
+		err := r.client.Call(r.ctx, "Heartbeat", map[string]any{"token": r.Token()}, nil)
+		if err == nil {
+			r.mu.Lock()
+			r.keptAt = time.Now()
+			r.mu.Unlock()
+			r.become("live")
+			return nil
+		}
+		if code := CodeOf(err); code == AgentNotRunning || code == NotReady {
+			return err
+		}
+		// Whatever else it answers: the next registration says more.
+		r.mayBeKept = false
+	}
+	return r.enrol(r.ctx)
+}
+
 // isFinal reports whether a retry cannot change this answer; the others come from an agent that is away, starting or
 // busy.
 func isFinal(err error) bool {
@@ -373,11 +399,12 @@ func isFinal(err error) bool {
 	return false
 }
 
-// renewed waits until it is live with another token than stale.
+// renewed waits until it is live with another token than stale, or was kept just now.
 func (r *Registration) renewed(ctx context.Context, stale string) bool {
 	for {
 		r.mu.Lock()
-		changed, isNew, isClosed := r.changed, r.state == "live" && r.held.Token != stale, r.state == "closed"
+		isOther := r.held.Token != stale || time.Since(r.keptAt) < keptFor
+		changed, isNew, isClosed := r.changed, r.state == "live" && isOther, r.state == "closed"
 		r.mu.Unlock()
 		if isNew || isClosed {
 			return isNew

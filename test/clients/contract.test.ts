@@ -215,6 +215,27 @@ test('each library reaches the servers of each other one', async () => {
   }
 })
 
+test('a registration stays the same while the program of its agent is replaced', async () => {
+  const mine = async (): Promise<Map<string, string>> => {
+    const { services } = JSON.parse(await a.cli('services', '--json')) as {
+      readonly services: ReadonlyArray<{ readonly address: string; readonly registrationId: string }>
+    }
+    return new Map(services.map(({ address, registrationId }) => [address, registrationId]))
+  }
+  const before = await mine()
+  const { registrations } = JSON.parse(await a.cli('upgrade', '--json')) as { readonly registrations: number }
+  assert.ok(registrations >= casts.length)
+  await Promise.all(casts.map(echoes))
+  const after = await mine()
+  for (const { address } of casts) {
+    const id = before.get(`${address('echo')}.a`)
+    assert.ok(id)
+    assert.equal(after.get(`${address('echo')}.a`), id)
+  }
+  // Nobody has registered anew beside it.
+  assert.equal(after.size, before.size)
+})
+
 test('after a restart of its agent a server is reachable again, and open connections were cut', async () => {
   const cuts = casts.map(async ({ client, address, as }) => {
     await client.call('connect', { name: 'cut', to: address('echo'), as })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
-import { basename } from 'node:path'
+import { basename, join } from 'node:path'
 import test, { after, type TestContext } from 'node:test'
-import { createHosts, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
+import { createHosts, type Host, Program, type Scope, scopeOf, waitFor } from '../harness/index.ts'
 import { laterDeb, Release, releaseOptions } from './support/released.ts'
 import { SystemdRoot, whyNoSystemd } from './support/systemd-root.ts'
 
@@ -9,16 +9,11 @@ const why = whyNoSystemd()
 const options = why === undefined ? releaseOptions : { skip: why }
 const SITE = 'dev.web.site.default'
 const SERVER = 'import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind="127.0.0.1")'
-/** Half of a request, and the remainder once it gets a line. */
-const CLIENT = `
-import socket, sys
-c = socket.create_connection(("127.0.0.1", 9090))
-c.sendall(b"GET /etc/hostname HTTP/1.0\\r\\n")
-print("asked", flush=True)
-sys.stdin.readline()
-c.sendall(b"\\r\\n")
-print(c.makefile().read(), flush=True)
-`
+const FLOWS_PROGRAM = join(import.meta.dirname, 'support', 'patterned-flows.ts')
+/** `npm run test:restarts`: as many as the guarantee names. */
+const IS_FULL = process.env['TEST_UPGRADES'] === 'full'
+const FLOWS = IS_FULL ? 100 : 8
+const RESTARTS = IS_FULL ? 20 : 1
 /** Both hosts resume flows. */
 const RESUMES = 'WARREN_RESUME_WINDOW=60s'
 /** Within which an agent that was killed is back: one second of the unit, and the start. */
@@ -37,9 +32,12 @@ function deb(): string {
   return released().file(/\.deb$/)
 }
 
-async function twoHosts(own: Scope, files: Readonly<Record<string, string>>): Promise<[SystemdRoot, SystemdRoot]> {
+async function twoHosts(
+  own: Scope,
+  files: Readonly<Record<string, string>>
+): Promise<{ readonly roots: [SystemdRoot, SystemdRoot]; readonly hosts: [Host, Host] }> {
   const [a, b] = await createHosts(own, 'a', 'b')
-  return [await SystemdRoot.boot(own, a, files), await SystemdRoot.boot(own, b, files)]
+  return { hosts: [a, b], roots: [await SystemdRoot.boot(own, a, files), await SystemdRoot.boot(own, b, files)] }
 }
 
 function install(root: SystemdRoot, file = 'warren.deb'): void {
@@ -62,70 +60,103 @@ function assertNothingWasForbidden(root: SystemdRoot): void {
   assert.doesNotMatch(log, /EPERM|EACCES|EROFS|ENOSYS/)
 }
 
+test('under systemd: install, up, join, serve, kill, upgrade, remove, purge', options, async t => {
+  const own = scopeOf(t)
+  const later = laterDeb(own, deb(), '99.0.0')
+  const { roots } = await twoHosts(own, { 'warren.deb': deb(), 'later.deb': later })
+  const [a, b] = roots
+  for (const root of [a, b]) {
+    install(root)
+    // It has no mesh yet.
+    assert.equal(root.property('warren.service', 'ActiveState'), 'inactive')
+    assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
+    assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
+  }
+
+  enable(a, 'WARREN_UP_OPTIONS="--init example.org"')
+  // Type=notify: once the command is back, the agent serves.
+  assert.match(a.run('warren', 'status'), /example\.org/)
+  assert.equal(a.property('warren.service', 'StatusText'), 'ready: a of example.org')
+  enable(b, `WARREN_JOIN_TOKEN=${a.run('warren', 'token', 'create', 'b').trim()}`)
+  assert.match(b.run('warren', 'status'), /example\.org/)
+  for (const root of [a, b]) assertConfined(root)
+
+  new Program(own, a.enter('python3', '-c', SERVER))
+  const expose = new Program(own, a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080'))
+  await expose.says(/dev\.web\.site\.default\.a/)
+  a.run('warren', 'allow', 'dev.*.*.*', SITE)
+  const forward = new Program(own, b.enter('warren', 'forward', SITE, '--listen', '127.0.0.1:9090'))
+  await forward.says(/127\.0\.0\.1:9090/)
+  await answers(b)
+
+  await backAfterKill(t, a)
+  await answers(b)
+
+  const before = mainPid(a)
+  install(a, 'later.deb')
+  assert.notEqual(mainPid(a), before)
+  assert.equal(a.property('warren.service', 'ActiveState'), 'active')
+  await answers(b)
+  for (const root of [a, b]) assertNothingWasForbidden(root)
+
+  a.run('dpkg', '--remove', 'warren')
+  assert.equal(a.property('warren.service', 'LoadState'), 'not-found')
+  assert.throws(() => a.run('pgrep', '--exact', 'warren'))
+  a.run('test', '-s', '/etc/warren/warren.env')
+  assert.match(a.run('dpkg', '--purge', 'warren'), /stay in \/var\/lib\/warren/)
+  assert.throws(() => a.run('test', '-e', '/etc/warren'))
+  // Its keys are there, and a new installation has the same host.
+  install(a)
+  a.run('systemctl', 'start', 'warren')
+  assert.match(a.run('warren', 'status'), /example\.org/)
+})
+
 test(
-  'under systemd: install, up, join, serve, restart without a cut, kill, upgrade, remove, purge',
+  'flows continue with every byte over restarts of either agent by systemd, and a stop resets them',
   options,
   async t => {
     const own = scopeOf(t)
-    const later = laterDeb(own, deb(), '99.0.0')
-    const [a, b] = await twoHosts(own, { 'warren.deb': deb(), 'later.deb': later })
-    for (const root of [a, b]) {
-      install(root)
-      // It has no mesh yet.
-      assert.equal(root.property('warren.service', 'ActiveState'), 'inactive')
-      assert.match(root.run('id', 'warren'), /^uid=\d+\(warren\)/)
-      assert.equal(root.run('systemd-analyze', 'verify', 'warren.service'), '')
-    }
-
+    const { roots, hosts } = await twoHosts(own, { 'warren.deb': deb() })
+    const [a, b] = roots
+    for (const root of roots) install(root)
     enable(a, 'WARREN_UP_OPTIONS="--init example.org"', RESUMES)
-    // Type=notify: once the command is back, the agent serves.
-    assert.match(a.run('warren', 'status'), /example\.org/)
-    assert.equal(a.property('warren.service', 'StatusText'), 'ready: a of example.org')
     enable(b, `WARREN_JOIN_TOKEN=${a.run('warren', 'token', 'create', 'b').trim()}`, RESUMES)
-    assert.match(b.run('warren', 'status'), /example\.org/)
-    for (const root of [a, b]) assertConfined(root)
-
-    new Program(own, a.enter('python3', '-c', SERVER))
-    const expose = new Program(own, a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080'))
+    const [near, far] = hosts
+    const server = new Program(own, near.enter([process.execPath, FLOWS_PROGRAM, 'server', '8080']))
+    await server.says(/listens/)
+    const expose = new Program(
+      own,
+      a.enter('warren', 'expose', SITE, '--tcp', '127.0.0.1:8080', '--server-user', 'any')
+    )
     await expose.says(/dev\.web\.site\.default\.a/)
     a.run('warren', 'allow', 'dev.*.*.*', SITE)
     const forward = new Program(own, b.enter('warren', 'forward', SITE, '--listen', '127.0.0.1:9090'))
     await forward.says(/127\.0\.0\.1:9090/)
-    await answers(b)
-
-    const client = new Program(own, b.enter('python3', '-c', CLIENT))
-    await client.says(/asked/)
-    await waitFor(() => a.run('warren', 'flows').includes(SITE), 'the flow at the other host')
-    for (const root of [b, a]) {
+    await waitFor(() => b.run('warren', 'services').includes(SITE), 'the server to be known')
+    const client = new Program(own, far.enter([process.execPath, FLOWS_PROGRAM, 'client', '9090', String(FLOWS)]))
+    await client.says(/"open"/)
+    const said = (): string[] => client.stdout.trim().split('\n')
+    const stillMs: number[] = []
+    for (let round = 0; round < RESTARTS * 2; round += 1) {
+      const root = round % 2 === 0 ? b : a
       const former = mainPid(root)
       root.run('systemctl', 'restart', 'warren')
       assert.notEqual(mainPid(root), former)
+      client.stdin.write('move\n')
+      await waitFor(() => said().length === round + 2, 'the flows to move', 60_000)
+      const { faults, ...moved } = JSON.parse(said().at(-1) ?? '') as { faults: string[]; stillMs: number[] }
+      assert.deepEqual(faults, [])
+      stillMs.push(...moved.stillMs)
       // Nothing keeps open what the agent closes.
       assert.equal(root.property('warren.service', 'NFileDescriptorStore'), '0')
     }
-    client.stdin.write('\n')
-    await client.says(/^a$/m)
-
-    await backAfterKill(t, a)
-    await answers(b)
-
-    const before = mainPid(a)
-    install(a, 'later.deb')
-    assert.notEqual(mainPid(a), before)
-    assert.equal(a.property('warren.service', 'ActiveState'), 'active')
-    await answers(b)
-    for (const root of [a, b]) assertNothingWasForbidden(root)
-
-    a.run('dpkg', '--remove', 'warren')
-    assert.equal(a.property('warren.service', 'LoadState'), 'not-found')
-    assert.throws(() => a.run('pgrep', '--exact', 'warren'))
-    a.run('test', '-s', '/etc/warren/warren.env')
-    assert.match(a.run('dpkg', '--purge', 'warren'), /stay in \/var\/lib\/warren/)
-    assert.throws(() => a.run('test', '-e', '/etc/warren'))
-    // Its keys are there, and a new installation has the same host.
-    install(a)
-    a.run('systemctl', 'start', 'warren')
-    assert.match(a.run('warren', 'status'), /example\.org/)
+    const sorted = stillMs.toSorted((one, other) => one - other)
+    t.diagnostic(
+      `interactive flows stood still for ${sorted.at(sorted.length >> 1)} ms (median), ${sorted.at(-1)} ms at most`
+    )
+    b.run('systemctl', 'stop', 'warren')
+    client.stdin.end('move\n')
+    await client.says(/ECONNRESET/)
   }
 )
 

@@ -27,6 +27,8 @@ _MAX_RETRY = 5.0
 _DEREGISTER_TIMEOUT = 10.0
 #: Reason that an agent sends when it stops: it may be about to start again.
 _AGENT_STOPPED = "agent stopped"
+#: For so long after its program was replaced, what an agent lost is asked for again with the same token.
+_KEPT = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Registration:
     """An address that this process holds until it is closed or the agent no longer grants it.
 
     While the agent is away it is `lost`, and made again as soon as the agent answers. `registration_id`, `token` and
-    `listen_path` change then.
+    `listen_path` change then, unless the agent has kept it: its program was replaced.
     """
 
     def __init__(
@@ -130,6 +132,8 @@ class Registration:
         self._stopping = threading.Event()
         self._stream: Stream | None = None
         self._retry = _FIRST_RETRY
+        self._may_be_kept = False
+        self._kept_at = -_KEPT
         self._closing = threading.Lock()
         self._undo: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
@@ -182,12 +186,14 @@ class Registration:
             return self._end
 
     def wait_renewed(self, stale: str, timeout: float) -> bool:
-        """Waits until it is live with another token than `stale`; False if it is not within `timeout` seconds."""
+        """Waits until it is live with another token than `stale`, or was kept; False after `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._end is not None or (self._state == "live" and self.token != stale), timeout
-            )
-            return self._state == "live" and self.token != stale
+            self._changed.wait_for(lambda: self._end is not None or self._is_renewed(stale), timeout)
+            return self._is_renewed(stale)
+
+    def _is_renewed(self, stale: str) -> bool:
+        was_kept = time.monotonic() - self._kept_at < _KEPT
+        return self._state == "live" and (self.token != stale or was_kept)
 
     def close(self) -> Replication | None:
         """Deregisters: locally at once, then everywhere. Idempotent, never raises."""
@@ -252,6 +258,8 @@ class Registration:
                 return
             self._become("lost")
             _log.warning("registration %s lost, registering again", self.address)
+            # An agent whose program was replaced still has it.
+            self._may_be_kept = reason is None
             if not self._recover():
                 return
 
@@ -279,6 +287,8 @@ class Registration:
                 return False
             self._retry = min(self._retry * 2, _MAX_RETRY)
             try:
+                if self._may_be_kept and self._is_still_there():
+                    return True
                 self._enrol()
                 return True
             except WarrenError as err:
@@ -293,6 +303,21 @@ class Registration:
                 # A failure of `on_live`.
                 self._become("lost")
                 _log.exception("cannot register %s again yet", self.address)
+
+    def _is_still_there(self) -> bool:
+        """Whether the agent that answers now has it: then it is live. Raises while no agent answers."""
+        try:
+            self.client.call("Heartbeat", {"token": self.token})
+        except WarrenError as err:
+            if err.code in (ErrorCode.AGENT_NOT_RUNNING, ErrorCode.NOT_READY):
+                raise
+            # Whatever else it answers: the next registration says more.
+            self._may_be_kept = False
+            return False
+        self._kept_at = time.monotonic()
+        self._become("live")
+        _log.info("registration %s kept", self.address)
+        return True
 
     def _note(self, problem: str | None) -> None:
         if problem is None or problem == self._problem:
