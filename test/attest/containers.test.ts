@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
+import { readDocker } from '../../src/attest/containers/docker.ts'
 import { ContainerFinder, findContainer } from '../../src/attest/containers/index.ts'
 import { isBelow, isContainerName, namesInCgroup } from '../../src/attest/containers/membership.ts'
 import { Attestor, processHandle, processReader } from '../../src/attest/index.ts'
@@ -207,6 +208,19 @@ test('a store that the runtime does not name by the container’s own bundle is 
   const status = { pid, 'process-start-time': startTimeOf(pid), 'cgroup-path': '', bundle }
   runtime.write(join(runtime.state, 'c1', 'status'), status)
   assert.deepEqual((await runtime.find(pid))?.names, [])
+})
+
+test('docker names a container in its own file, and another user’s file is none of docker’s', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const [settings, config] = [runtime.path('daemon.json'), runtime.path('docker', 'containers', 'c1', 'config.v2.json')]
+  runtime.write(settings, { 'data-root': runtime.path('docker') })
+  runtime.write(config, { ID: 'c1', Name: '/web', Image: `sha256:${IMAGE}` })
+  assert.deepEqual(await readDocker('c1', settings), { names: ['web'], images: [`sha256:${IMAGE}`] })
+  assert.equal(await readDocker('c2', settings), undefined)
+  runtime.write(config, { ID: 'c2', Name: '/web' })
+  assert.equal(await readDocker('c1', settings), undefined)
+  runtime.write(config, { ID: 'c1', Name: '/web' }, OTHER)
+  assert.equal(await readDocker('c1', settings), undefined)
 })
 
 test(

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs'
+import { DOCKER_STATE, readDocker } from './docker.ts'
 import type { RuntimeSays } from './facts.ts'
 import { isInContainer, namesInCgroup } from './membership.ts'
 import { listContainers, type OciContainer, readContainer, stateDirectories } from './oci-state.ts'
-import { readStored } from './storage.ts'
+import { readStored, type StoredContainer } from './storage.ts'
 
+const UNNAMED: StoredContainer = { names: [], images: [] }
 const MANAGERS: ReadonlyMap<string, string> = new Map([
   ['libpod', 'podman'],
   ['cri-o', 'cri-o']
@@ -24,7 +26,7 @@ export async function findContainer(
   for (const directory of directories) {
     const found =
       (await among(pid, uid, directory, named)) ?? (await among(pid, uid, directory, await others(directory, named)))
-    if (found !== undefined) return await describe(found, uid)
+    if (found !== undefined) return await describe(found, uid, directory === DOCKER_STATE)
   }
   return undefined
 }
@@ -46,8 +48,9 @@ async function among(
   return undefined
 }
 
-async function describe(container: OciContainer, uid: number): Promise<RuntimeSays> {
+async function describe(container: OciContainer, uid: number, isOfDocker: boolean): Promise<RuntimeSays> {
   const { id, program, bundle } = container
+  if (isOfDocker) return { runtime: 'docker', id, ...((await readDocker(id)) ?? UNNAMED), pods: [] }
   const annotations = await container.annotations()
   const manager = MANAGERS.get(annotations.get('io.container.manager') ?? '')
   const stored = manager === undefined ? undefined : await readStored(bundle, id, uid)

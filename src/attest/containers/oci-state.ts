@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises'
+import { DOCKER_STATE } from './docker.ts'
 import { memberOf, numberOf, textOf, textsIn } from './json.ts'
 import { type ContainerPlace, isContainerName } from './membership.ts'
 import { readOwnedJson } from './owned-file.ts'
@@ -20,7 +21,7 @@ const MAX_LISTED = 256
 
 /** Where the runtimes of a user keep their state: on file systems that are empty after a start of the system. */
 export function stateDirectories(uid: number): readonly string[] {
-  if (uid === 0) return ['/run/crun', '/run/runc']
+  if (uid === 0) return ['/run/crun', '/run/runc', DOCKER_STATE]
   // Without a session of its user, podman makes a directory of its own.
   return [`/run/user/${uid}`, `/tmp/podman-run-${uid}`, `/run/user/${uid}/libpod/tmp`].flatMap(at => [
     `${at}/crun`,
