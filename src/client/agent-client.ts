@@ -9,6 +9,7 @@ import type { CallOptions, Calls } from './calls.ts'
 import { dialAgent } from './dial-agent.ts'
 import { fromConnectError } from './from-connect-error.ts'
 import { orMissing } from './missing-socket.ts'
+import { ProcessHold } from './process-hold.ts'
 import { agentDir, type Environment } from './runtime-dir.ts'
 
 export interface AgentClientOptions {
@@ -43,30 +44,34 @@ export class AgentClient implements AsyncDisposable {
   readonly spiffe: Calls<typeof spiffePb.SpiffeWorkloadAPI>
   readonly #sessions: readonly Http2SessionManager[]
   readonly #closers = new Set<() => Promise<void>>()
+  readonly #hold = new ProcessHold()
 
   constructor(options: AgentClientOptions = {}) {
     this.runtimeDir = options.runtimeDir ?? agentDir(options.env)
     const timeoutMs = options.timeoutMs ?? TIMEOUT_MS
     const workloadPath = join(this.runtimeDir, 'agent.sock')
     const adminPath = join(this.runtimeDir, 'admin.sock')
-    const workload = sessionOver(workloadPath, this.runtimeDir)
-    const admin = sessionOver(adminPath, this.runtimeDir)
     const spiffePath = join(this.runtimeDir, 'spiffe.sock')
-    const spiffe = sessionOver(spiffePath, this.runtimeDir)
+    const [adminHold, spiffeHold] = [new ProcessHold(), new ProcessHold()]
+    const workload = sessionOver(workloadPath, this.runtimeDir, this.#hold)
+    const admin = sessionOver(adminPath, this.runtimeDir, adminHold)
+    const spiffe = sessionOver(spiffePath, this.runtimeDir, spiffeHold)
     this.#sessions = [workload, admin, spiffe]
     this.workload = failingPlainly(apiPb.WorkloadService, {
       session: workload,
+      hold: this.#hold,
       path: workloadPath,
       timeoutMs,
       interceptors: [versionHeader]
     })
     this.admin = failingPlainly(adminPb.AdminService, {
       session: admin,
+      hold: adminHold,
       path: adminPath,
       timeoutMs,
       interceptors: [versionHeader]
     })
-    const spiffeApi = { session: spiffe, path: spiffePath, timeoutMs, interceptors: [spiffeHeader] }
+    const spiffeApi = { session: spiffe, hold: spiffeHold, path: spiffePath, timeoutMs, interceptors: [spiffeHeader] }
     this.spiffe = failingPlainly(spiffePb.SpiffeWorkloadAPI, spiffeApi)
   }
 
@@ -76,6 +81,11 @@ export class AgentClient implements AsyncDisposable {
    */
   dial(path: string): Socket {
     return dialAgent(path, this.runtimeDir, { allowHalfOpen: true })
+  }
+
+  /** @internal Keeps the process from ending until the returned function is called. */
+  hold(): () => void {
+    return this.#hold.take()
   }
 
   /**
@@ -116,8 +126,8 @@ export function sharedClient(options: AgentClientOptions = {}): AgentClient {
 
 // This must be the system's socket, without a stream around it: through a stream, answers and their ends arrive in one
 // turn, and the library, which begins to iterate later, would find the stream closed and lose them.
-function sessionOver(path: string, runtimeDir: string): Http2SessionManager {
-  return new Http2SessionManager(BASE_URL, {}, { createConnection: () => dialAgent(path, runtimeDir) })
+function sessionOver(path: string, runtimeDir: string, hold: ProcessHold): Http2SessionManager {
+  return new Http2SessionManager(BASE_URL, {}, { createConnection: () => hold.adopt(dialAgent(path, runtimeDir)) })
 }
 
 // For the error of an agent that does not have the call: it names both versions.
@@ -168,13 +178,15 @@ type Stream = (request: unknown, options?: CallOptions) => AsyncIterable<unknown
 /** How one socket of the agent is called. */
 interface Api {
   readonly session: Http2SessionManager
+  readonly hold: ProcessHold
   readonly path: string
   readonly timeoutMs: number
   readonly interceptors?: Interceptor[]
 }
 
 // Interceptors cannot do this: their errors are converted to a ConnectError again.
-function failingPlainly<S extends DescService>(service: S, { session, path, timeoutMs, interceptors }: Api): Calls<S> {
+function failingPlainly<S extends DescService>(service: S, api: Api): Calls<S> {
+  const { session, hold, path, timeoutMs, interceptors } = api
   const over = (manager: SessionManager): Record<string, unknown> =>
     createClient(service, transportOver(manager, interceptors)) as Record<string, unknown>
   const raw = over(session)
@@ -186,10 +198,13 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
   }
   const unary = (call: Unary): Unary => {
     return async (request, options) => {
+      const release = options?.holdsProcess === false ? () => {} : hold.take()
       try {
         return await call(request, { timeoutMs, ...options })
       } catch (err) {
         return await fail(err, options?.signal)
+      } finally {
+        release()
       }
     }
   }
@@ -197,6 +212,7 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
     return async function* (request, options) {
       // Connect does not cancel a stream whose reader leaves its loop: it would stay open on both sides.
       const left = new AbortController()
+      const release = options?.holdsProcess === false ? () => {} : hold.take()
       const signal = options?.signal
       const onAbort = (): void => left.abort(signal?.reason)
       if (signal?.aborted === true) onAbort()
@@ -209,6 +225,7 @@ function failingPlainly<S extends DescService>(service: S, { session, path, time
       } finally {
         signal?.removeEventListener('abort', onAbort)
         left.abort()
+        release()
       }
     }
   }

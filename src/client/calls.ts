@@ -12,6 +12,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal
   /** Time limit in milliseconds. @default that of the AgentClient; none for a stream */
   readonly timeoutMs?: number
+  /** Whether the process stays for as long as the call lasts. @default true */
+  readonly holdsProcess?: boolean
 }
 
 /**

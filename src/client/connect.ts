@@ -137,10 +137,24 @@ async function connectAs(
     const socket = await attempt(client, source, request, timeoutMs, signal)
     onStep('accepted')
     socket.once('close', source.release)
+    followRefs(socket, source)
     return protocol === 'udp' ? new MeshDatagramSocket(socket, socket.peer) : socket
   } catch (err) {
     source.release()
     throw err
+  }
+}
+
+// An `unref` of all connections of a source is one of its registration.
+function followRefs(socket: Socket, source: Source): void {
+  const own = { ref: socket.ref.bind(socket), unref: socket.unref.bind(socket) }
+  socket.ref = () => {
+    source.ref()
+    return own.ref()
+  }
+  socket.unref = () => {
+    source.unref()
+    return own.unref()
   }
 }
 

@@ -13,8 +13,10 @@ export {
   type Strategy
 } from './connect.ts'
 export { type ConnectionEnd, type ConnectionEndOptions, connectionEnd } from './connection-end.ts'
+export { type ConnectionOptions, createConnection, MeshConnection } from './create-connection.ts'
 export { MeshDatagramSocket } from './datagram-socket.ts'
 export { defaultSource } from './default-source.ts'
+export { type ForwardOptions, forward, LocalForward } from './forward.ts'
 export { MeshHttpAgent } from './http-agent.ts'
 export {
   type ConnectionListener,

@@ -34,6 +34,7 @@ export class Keeper implements Registration {
   readonly #request: MessageInitShape<typeof apiPb.RegisterRequestSchema>
   readonly #options: RegisterOptions
   readonly #log: Logger
+  readonly #holdsProcess: boolean
   readonly #stopping = new AbortController()
   readonly #ended = Promise.withResolvers<RegistrationEnd>()
   #held: apiPb.RegisterResponse | undefined
@@ -50,11 +51,13 @@ export class Keeper implements Registration {
   constructor(
     client: AgentClient,
     request: MessageInitShape<typeof apiPb.RegisterRequestSchema>,
-    options: RegisterOptions
+    options: RegisterOptions,
+    holdsProcess: boolean
   ) {
     this.#client = client
     this.#request = request
     this.#options = options
+    this.#holdsProcess = holdsProcess
     this.#log = options.log ?? silentLogger
   }
 
@@ -176,7 +179,13 @@ export class Keeper implements Registration {
   /** Follows the Keep stream to its end. */
   async #keep(): Promise<Keeping> {
     try {
-      const events = this.#client.workload.keep({ token: this.token }, { signal: this.#stopping.signal })
+      const events = this.#client.workload.keep(
+        { token: this.token },
+        {
+          signal: this.#stopping.signal,
+          holdsProcess: this.#holdsProcess
+        }
+      )
       for await (const { event } of events) {
         if (event.case === 'ended') return { ended: true, reason: event.value.reason }
         this.#retryMs = FIRST_RETRY_MS

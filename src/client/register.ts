@@ -12,8 +12,17 @@ import type { RegisterOptions, Registration, TargetOption } from './registration
  * attempt: INVALID_ARGUMENT, PERMISSION_DENIED, ALREADY_EXISTS, AGENT_NOT_RUNNING…
  */
 export async function register(address: string, options: RegisterOptions = {}): Promise<Registration> {
+  return await holdAddress(address, options, true)
+}
+
+/** Same as `register`; if it does not hold the process, the program may end while it is registered. */
+export async function holdAddress(
+  address: string,
+  options: RegisterOptions,
+  holdsProcess: boolean
+): Promise<Registration> {
   const { client = sharedClient(definedOnly({ runtimeDir: options.runtimeDir, env: options.env })) } = options
-  const keeper = new Keeper(client, requestOf(address, options), options)
+  const keeper = new Keeper(client, requestOf(address, options), options, holdsProcess)
   await keeper.start()
   return keeper
 }

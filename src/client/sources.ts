@@ -1,11 +1,12 @@
 import { definedOnly, LruMap, raceAbort } from '../core/index.ts'
 import type { AgentClient } from './agent-client.ts'
-import { register } from './register.ts'
+import { linger } from './linger.ts'
+import { holdAddress } from './register.ts'
 import type { RegisterOptions, Registration } from './registration.ts'
 
 /**
- * Time that a source registration outlives its last connection, in milliseconds: the next connection then starts
- * faster.
+ * Time that a source registration outlives its last connection, in milliseconds, unless the program ends before: the next
+ * connection then starts faster.
  */
 const LINGER_MS = 1_000
 /** Endpoints remembered for one source. The oldest is removed: asking again costs one call. */
@@ -18,6 +19,9 @@ export interface Source {
   readonly endpoints: Pick<LruMap<string, string>, 'get'>
   remember(key: string, path: string): void
   forget(key: string): void
+  /** Makes the process stay while this connection is there, as at first; or not. */
+  ref(): void
+  unref(): void
   release(): void
 }
 
@@ -25,7 +29,7 @@ interface Entry {
   readonly registration: Promise<Registration>
   readonly endpoints: LruMap<string, string>
   users: number
-  linger: NodeJS.Timeout | undefined
+  cancelLinger: () => void
 }
 
 export type SourceOptions = Pick<RegisterOptions, 'log' | 'wait' | 'application'>
@@ -47,14 +51,23 @@ export class Sources {
   async acquire(as: string, options: SourceOptions, signal: AbortSignal): Promise<Source> {
     const entry = this.#entries.get(as) ?? this.#open(as, options)
     entry.users += 1
-    clearTimeout(entry.linger)
+    entry.cancelLinger()
     let held = true
+    let releaseHold: (() => void) | undefined = this.#client.hold()
+    const unref = (): void => {
+      releaseHold?.()
+      releaseHold = undefined
+    }
+    const ref = (): void => {
+      if (held) releaseHold ??= this.#client.hold()
+    }
     const release = (): void => {
       if (!held) return
       held = false
+      unref()
       entry.users -= 1
       if (entry.users === 0 && this.#entries.get(as) === entry)
-        entry.linger = setTimeout(() => void this.#end(as, entry), LINGER_MS)
+        entry.cancelLinger = linger(LINGER_MS, () => void this.#end(as, entry))
     }
     try {
       // Not cancelled by this signal, since others may wait for the same registration.
@@ -64,6 +77,8 @@ export class Sources {
         endpoints: entry.endpoints,
         remember: (key: string, path: string) => void entry.endpoints.set(key, path),
         forget: (key: string) => void entry.endpoints.delete(key),
+        ref,
+        unref,
         release
       })
     } catch (err) {
@@ -82,10 +97,10 @@ export class Sources {
     const { log, application, wait } = options
     // `local` suffices: a destination that does not know this source yet asks our agent before it refuses.
     const shared = definedOnly({ log, application, wait: wait ?? 'local' })
-    const registration = register(as, { ...shared, client: this.#client })
-    const entry: Entry = { registration, endpoints: new LruMap(MAX_ENDPOINTS), users: 0, linger: undefined }
+    const registration = holdAddress(as, { ...shared, client: this.#client }, false)
+    const entry: Entry = { registration, endpoints: new LruMap(MAX_ENDPOINTS), users: 0, cancelLinger: () => {} }
     const drop = (): void => {
-      clearTimeout(entry.linger)
+      entry.cancelLinger()
       if (this.#entries.get(as) === entry) this.#entries.delete(as)
     }
     // A registration that failed, or that the agent ended, must not be returned again.
@@ -95,7 +110,7 @@ export class Sources {
   }
 
   async #end(as: string, entry: Entry): Promise<void> {
-    clearTimeout(entry.linger)
+    entry.cancelLinger()
     if (this.#entries.get(as) === entry) this.#entries.delete(as)
     // The callers that waited have received the failure.
     const registration = await entry.registration.catch(() => undefined)

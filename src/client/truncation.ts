@@ -78,7 +78,8 @@ function probe(socket: Socket, answered: () => void): void {
   })
 }
 
-function keepProbing(socket: Socket): void {
+/** Destroys `socket`, whose other side has ended its direction, once nobody reads there any more. */
+export function keepProbing(socket: Socket): void {
   const timer = setInterval(() => {
     if (!isOpen(socket)) clearInterval(timer)
     else if (socket.writableLength === 0) probe(socket, () => {})

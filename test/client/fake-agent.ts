@@ -97,6 +97,7 @@ export class FakeAgent {
         this.registrations.set(token, { token, address, request, listenPath, ended: new AbortController() })
         return { token, registrationId: `id-${this.#count}`, address, spiffeId: spiffeId(address), listenPath }
       },
+      listServices: async () => ({}),
       keep: (request, _caller, signal) => this.#keep(request.token, signal),
       deregister: async ({ token }) => {
         this.calls.push('deregister')

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { buildFerretdb } from './support/ferretdb.ts'
 import { PACKAGES } from './support/packages.ts'
 
 // Only what is missing, so that a machine that has it all needs neither root nor a network.
@@ -17,6 +18,8 @@ if (missing.length === 0) {
     stdio: ['ignore', 'ignore', 'inherit']
   })
 }
+
+console.log(`programs: FerretDB: ${buildFerretdb() ?? 'built'}`)
 
 function isInstalled(name: string): boolean {
   try {

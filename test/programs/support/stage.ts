@@ -37,10 +37,13 @@ export function isAskedFor(t: TestContext, ...commands: readonly string[]): bool
   return false
 }
 
+const local = (port: number): string => `127.0.0.1:${port}`
+
 interface ServeOptions {
   /** Where it says that it is ready. @default 'stdout' */
   readonly stream?: 'stdout' | 'stderr'
   readonly uid?: number
+  readonly env?: Record<string, string>
 }
 
 export interface CarrierPath {
@@ -80,8 +83,12 @@ export class Stage {
   }
 
   /** Starts a server on its host, and waits until it says so. It is ended as a service manager would, with its children. */
-  async serve(argv: readonly string[], ready: RegExp, { stream = 'stdout', uid }: ServeOptions = {}): Promise<void> {
-    const program = this.run(this.server, argv, uid)
+  async serve(
+    argv: readonly string[],
+    ready: RegExp,
+    { stream = 'stdout', uid, env }: ServeOptions = {}
+  ): Promise<void> {
+    const program = this.run(this.server, argv, uid, env)
     this.scope.defer(() => program.stop())
     await program.says(ready, stream)
   }
@@ -111,10 +118,8 @@ export class Stage {
     return path
   }
 
-  /** Makes what listens on the server's loopback ports reachable at the same ports of the client's loopback. */
-  async forward(address: string, { tcp, udp, expose = [] }: CarrierPath): Promise<void> {
-    const as = 'dev.ops.user.default'
-    const local = (port: number): string => `127.0.0.1:${port}`
+  /** Exposes what listens on the server's loopback ports, and lets `as` connect from the client's host. */
+  async expose(address: string, { tcp, udp, expose = [] }: CarrierPath, as: string): Promise<void> {
     const targets = [
       ...(tcp === undefined ? [] : ['--tcp', local(tcp)]),
       ...(udp === undefined ? [] : ['--udp', local(udp)])
@@ -124,6 +129,13 @@ export class Stage {
     await this.serverAgent.cli('allow', as, address)
     await this.clientAgent.knows(address)
     await this.clientAgent.follows(this.serverAgent)
+  }
+
+  /** Makes what listens on the server's loopback ports reachable at the same ports of the client's loopback. */
+  async forward(address: string, path: CarrierPath): Promise<void> {
+    const as = 'dev.ops.user.default'
+    await this.expose(address, path, as)
+    const { tcp, udp } = path
     const listening = (port: number, args: readonly string[]) =>
       this.clientAgent
         .spawn(['forward', address, '--as', as, '--listen', local(port), ...args])
