@@ -19,6 +19,7 @@ const CONTENDERS: readonly Contender[] = [
   warrenAudited,
   warren('mesh-port'),
   warren('mesh'),
+  warren('relay'),
   haproxy(installed),
   stunnel(installed),
   nginx(installed),

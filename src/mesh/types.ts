@@ -20,6 +20,8 @@ export type MeshProtocol =
   | '/warren/authority/1'
   | '/warren/trust/1'
   | '/warren/reverse/1'
+  | '/warren/join-connections/1'
+  | '/warren/joined-connections/1'
 
 /** The topics of gossip. On the wire the name includes the trust domain. */
 export type MeshTopic = 'registry' | 'policy'

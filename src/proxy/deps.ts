@@ -13,6 +13,7 @@ import type { Oversize } from './datagram/packet/index.ts'
 import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { FlowTracer } from './flow/index.ts'
 import type { ProxyLimits } from './limits.ts'
+import type { RelayDeps } from './relayed/index.ts'
 import type { ReverseDeps } from './reverse/index.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
@@ -101,8 +102,9 @@ export interface AuthorizeQuestion {
 export type CarrierChoice = string
 
 /** Collaborators of the proxy; the agent joins them. */
-export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack'> {
+export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'relays'> {
   readonly reverse: ReverseDeps
+  readonly relaying: RelayDeps
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string

@@ -34,8 +34,9 @@ import {
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { askedByRelay, ConnectionJoiner, JoinedConnections, RELAYED_FIRST_BYTE } from './relayed/index.ts'
 import { KeptAccounts } from './resume/index.ts'
-import { ReverseDialler, ReverseRequester } from './reverse/index.ts'
+import { REVERSE_FIRST_BYTE, ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -75,7 +76,21 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     metrics,
     stopping: stopping.signal
   })
-  const all = carriers({ ...deps, connectBack: (...args) => requester.connect(...args) })
+  const relays = new JoinedConnections({
+    deps: deps.relaying,
+    reverse: deps.reverse,
+    takePlace: sourceId => requester.takePlace(sourceId),
+    stopping: stopping.signal
+  })
+  const all = carriers({ ...deps, relays, connectBack: (...args) => requester.connect(...args) })
+  const joiner = new ConnectionJoiner({
+    self: deps.reverse.peer,
+    deps: deps.relaying,
+    clock,
+    log,
+    metrics,
+    stopping: stopping.signal
+  })
   const pool = new SessionPool({
     deps,
     carriers: all,
@@ -109,7 +124,11 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     stopping: stopping.signal,
     resumable
   }
-  const server = new DataServer(inbound, contexts, limits, requester)
+  const acceptors = new Map([
+    [REVERSE_FIRST_BYTE, requester.accept.bind(requester)],
+    [RELAYED_FIRST_BYTE, joiner.accept.bind(joiner)]
+  ])
+  const server = new DataServer(inbound, contexts, limits, acceptors)
   const dialler = new ReverseDialler({
     deps: deps.reverse,
     serve: connection => server.serveReverse(connection),
@@ -188,6 +207,12 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     atMeshPort: { takes: isDataByte, serve: (socket, byte) => server.acceptAtMeshPort(socket, byte) },
     probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
     connectBack: (peer, request) => dialler.asked(peer, request),
+    relay: (opener, request) => joiner.asked(opener, request),
+    connectToRelay(relay, request) {
+      const asked = { self: deps.reverse.peer, relay, via: deps.relaying.machineOf(relay) }
+      const { tokens, how } = askedByRelay(request, asked)
+      return dialler.dial(relay, tokens, how)
+    },
     pathAppeared(machine) {
       pool.pathAppeared(machine)
       const peer = deps.directory.peerOf(machine)
@@ -239,7 +264,10 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       enforcer.registrationEnded(registrationId, reason, code)
     },
 
-    reevaluate: reason => enforcer.run(reason),
+    reevaluate(reason) {
+      enforcer.run(reason)
+      joiner.review()
+    },
     countCuts: () => countCuts(flows),
     preview(authorize, endedOf) {
       const infos = flows.list(alarms.ofFlow())
@@ -263,7 +291,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       sessions: { client: pool.size, server: server.sessions.length },
       unproved: alarms.count(),
       endpoints: endpoints.size,
-      waiting: interruptions.size
+      waiting: interruptions.size,
+      relayed: joiner.size
     })
   }
 }

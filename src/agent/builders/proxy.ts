@@ -1,5 +1,5 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import { meshPortParts, probe, reverseParts, silentHostsOf } from '../../cluster/index.ts'
+import { meshPortParts, probe, relayParts, reverseParts, silentHostsOf } from '../../cluster/index.ts'
 import {
   ErrorCode,
   networkOf,
@@ -103,6 +103,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     openStream: (peer, options) => mesh.openStream(peer, options),
     reverse: reverseParts(mesh, cluster.state),
     ...meshPortParts(mesh, cluster.state),
+    relaying: relayParts(mesh, cluster.state),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),
     askAlive: (peer, signal) => probe(mesh, peer, signal),
     helperFor: async peer => {

@@ -17,12 +17,12 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
-import { DATA_PORT_PATH, MESH_PORT_PATH, type Path, REVERSE_PATH } from '../carriers/index.ts'
+import { DATA_PORT_PATH, MESH_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
 import { HandshakeLimiter } from '../handshake-limiter.ts'
 import type { ProxyLimits } from '../limits.ts'
-import { REVERSE_FIRST_BYTE, type ReverseConnection, type ReverseRequester } from '../reverse/index.ts'
+import type { ReverseConnection } from '../reverse/index.ts'
 import { type ContextCache, HOST_ALPN, isSessionAlpn, isSni, peerChainOf } from '../tls/index.ts'
 import { firstByte } from './first-byte.ts'
 import type { InboundContext } from './inbound-context.ts'
@@ -35,13 +35,9 @@ import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
  */
 const MAX_ACCEPTORS = 64
 const KEEP_ALIVE_MS = 15_000
-/** The content type of a handshake record, with which a TLS client begins. RFC 8446, 5.1. */
-const TLS_FIRST_BYTE = 0x16
 
-/** Whether a connection that begins with this byte is one for the data port: TLS, a fast-path connection, or one dialled back. */
-export function isDataByte(byte: number): boolean {
-  return byte === TLS_FIRST_BYTE || byte === FIRST_BYTE || byte === REVERSE_FIRST_BYTE
-}
+/** Who serves the connections that begin with a byte of their own. They keep the place until the connection has proved itself. */
+export type Acceptors = ReadonlyMap<number, (socket: Socket, place: UnprovenPlace) => void>
 
 /**
  * The data port, for direct connections and for streams of the mesh alike.
@@ -53,27 +49,21 @@ export class DataServer {
   readonly #tcp: Server
   readonly #context: InboundContext
   readonly #contexts: ContextCache
-  readonly #reverse: Pick<ReverseRequester, 'accept'>
+  readonly #acceptors: Acceptors
   readonly #limits: ProxyLimits
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
   readonly #fastPathAcceptor: FastPathAcceptor
-  readonly #acceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
+  readonly #tlsAcceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
   readonly #unauthenticated: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
   // Each kind has its own limit, so that unknown hosts that join do not keep members from returning.
   readonly #unauthenticatedExchanges: ReadonlyMap<string, UnauthenticatedExchanges>
 
-  /** `reverse` recognises the connections that this agent asked another for. */
-  constructor(
-    context: InboundContext,
-    contexts: ContextCache,
-    limits: ProxyLimits,
-    reverse: Pick<ReverseRequester, 'accept'>
-  ) {
+  constructor(context: InboundContext, contexts: ContextCache, limits: ProxyLimits, acceptors: Acceptors) {
     this.#context = context
-    this.#reverse = reverse
+    this.#acceptors = acceptors
     this.#contexts = contexts
     this.#limits = limits
     this.#metrics = context.deps.metrics ?? silentMetrics
@@ -152,10 +142,10 @@ export class DataServer {
   }
 
   /** Serves a connection that this agent made because another asked for it. */
-  serveReverse({ socket, firstByte: byte, place, peer }: ReverseConnection): void {
+  serveReverse({ socket, firstByte: byte, place, peer, path }: ReverseConnection): void {
     if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
     else {
-      this.acceptCarrier(socket, peer, REVERSE_PATH)
+      this.acceptCarrier(socket, peer, path)
       place.release()
     }
   }
@@ -192,14 +182,19 @@ export class DataServer {
 
   #begin(socket: Socket, byte: number, place: UnprovenPlace, path: Path): void {
     if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
-    else if (byte === REVERSE_FIRST_BYTE) this.#reverse.accept(socket, place)
-    else this.#acceptor(path).acceptTcp(socket, place.release)
+    else {
+      const accept = this.#acceptors.get(byte)
+      if (accept === undefined) this.#acceptor(path).acceptTcp(socket, place.release)
+      else accept(socket, place)
+    }
   }
 
   // A TLS socket does not show which stream is below it, so each path has an acceptor of its own.
   #acceptor(path: Path): TlsAcceptor {
-    const acceptor = this.#acceptors.get(path.name) ?? this.#makeAcceptor(path)
-    this.#acceptors.set(path.name, acceptor)
+    // A relay passes on streams or connections, which allow different things.
+    const key = `${path.name} ${path.allows.fastPath}`
+    const acceptor = this.#tlsAcceptors.get(key) ?? this.#makeAcceptor(path)
+    this.#tlsAcceptors.set(key, acceptor)
     return acceptor
   }
 
