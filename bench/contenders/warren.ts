@@ -1,19 +1,20 @@
 import { join } from 'node:path'
 import { AgentClient, register } from '../../src/client/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
-import { type Scope, startPair, type TestAgent, WARREN } from '../../test/harness/index.ts'
+import { type Scope, startPair, TestAgent, WARREN } from '../../test/harness/index.ts'
 import type { Contender, Started } from '../contender.ts'
 import { BEFORE } from '../report.ts'
 
 const SERVER = 'bench.target.server.default'
 const CLIENT = 'bench.load.client.default'
 
-type Carrier = 'direct' | 'mesh-port' | 'mesh'
+type Carrier = 'direct' | 'mesh-port' | 'mesh' | 'relay'
 
 const NAMES: Readonly<Record<Carrier, string>> = {
   direct: 'warren',
   'mesh-port': 'warren at the mesh port',
-  mesh: 'warren over mesh'
+  mesh: 'warren over mesh',
+  relay: 'warren over a relay'
 }
 
 /** Two agents that trust each other, and an ordinary unix server behind one of them. */
@@ -53,8 +54,9 @@ async function unixServer(
   build = WARREN,
   options: readonly string[] = []
 ): Promise<Started> {
-  const [a, b] = await allowedPair(scope, carrier, build, options)
-  return await endpoint(scope, a, b, { unix: target }, 'tcp')
+  const [a, b, relay] = await allowedPair(scope, carrier, build, options)
+  const { path, pids } = await endpoint(scope, a, b, { unix: target }, 'tcp')
+  return { path, pids: relay === undefined ? pids : [...pids, relay.pid] }
 }
 
 /** The same for datagrams: a UDP server behind one of them, a framed stream socket, as the library uses it, at the other. */
@@ -86,12 +88,26 @@ async function allowedPair(
   carrier: Carrier,
   build = WARREN,
   options: readonly string[] = []
-): Promise<readonly [TestAgent, TestAgent]> {
+): Promise<readonly [TestAgent, TestAgent, TestAgent?]> {
   const args = ['--carrier', carrier, '--log-level', 'warn', ...options]
   const [a, b] = await startPair(scope, { args, build })
   await a.cli('allow', 'bench.*.*.*', 'bench.*.*.*')
   await b.follows(a)
-  return [a, b]
+  return carrier === 'relay' ? [a, b, await relayFor(scope, a, b, args, build)] : [a, b]
+}
+
+/** A third member, which may relay between the two. */
+async function relayFor(
+  scope: Scope,
+  a: TestAgent,
+  b: TestAgent,
+  args: readonly string[],
+  build: string
+): Promise<TestAgent> {
+  const c = new TestAgent(scope, { name: 'c', args })
+  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim(), ...args], build)
+  await Promise.all([a.sees(2), b.sees(2)])
+  return c
 }
 
 async function endpoint(

@@ -20,6 +20,7 @@ const CONTENDERS: readonly Contender[] = [
   warren('mesh-port'),
   warrenResuming,
   warren('mesh'),
+  warren('relay'),
   haproxy(installed),
   stunnel(installed),
   nginx(installed),

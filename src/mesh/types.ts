@@ -22,6 +22,8 @@ export type MeshProtocol =
   | '/warren/reverse/1'
   | '/warren/punch/1'
   | '/warren/punch-invite/1'
+  | '/warren/join-connections/1'
+  | '/warren/joined-connections/1'
 
 /** The topics of gossip. On the wire the name includes the trust domain. */
 export type MeshTopic = 'registry' | 'policy'

@@ -30,7 +30,6 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
     for (const owner of owners(state)) members[memberStateOf(owner, mesh)] += 1
     for (const each of keys(members)) metrics.set('warren_members', { state: each }, members[each])
     metrics.set('warren_mesh_connections', {}, mesh.connected().length)
-    metrics.set('warren_mesh_relayed_streams', {}, mesh.relayed())
     const { owners: held, records, bytes, highWaterMarks, quarantined } = sizes(state)
     metrics.set('warren_registry_owners', {}, held)
     metrics.set('warren_registry_records', {}, records)
@@ -61,12 +60,13 @@ export function collect(metrics: PromMetrics, observed: Observed): void {
     for (const socket of keys(sockets)) {
       metrics.set('warren_local_connections', { socket }, sockets[socket].connections())
     }
-    collectProxy(metrics, proxy)
+    collectProxy(metrics, proxy, mesh)
   })
 }
 
-function collectProxy(metrics: PromMetrics, proxy: Pick<DataPlane, 'totals'>): void {
-  const { flows, sessions, unproved, endpoints, waiting } = proxy.totals()
+function collectProxy(metrics: PromMetrics, proxy: Pick<DataPlane, 'totals'>, mesh: Pick<Mesh, 'relayed'>): void {
+  const { flows, sessions, unproved, endpoints, waiting, relayed } = proxy.totals()
+  metrics.set('warren_mesh_relayed_streams', {}, mesh.relayed() + relayed)
   for (const direction of keys(flows.flows)) {
     for (const protocol of keys(flows.flows[direction])) {
       metrics.set('warren_flows', { direction, protocol }, flows.flows[direction][protocol])

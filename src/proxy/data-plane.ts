@@ -69,6 +69,14 @@ export interface DataPlane {
   readonly arrange: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
   /** Follows the invitation of the agent `peer` to such a connection, later. Throws MESSAGE_MALFORMED or LIMIT_EXCEEDED. */
   readonly invited: (peer: PeerKey, request: Uint8Array) => void
+  /**
+   * Serves the request of the agent `opener` to join connections of its with those of another one, and resolves with how many.
+   *
+   * Rejects with MESSAGE_MALFORMED, LIMIT_EXCEEDED, DESTINATION_UNREACHABLE or the refusal of the other agent.
+   */
+  readonly relay: (opener: PeerKey, request: Uint8Array) => Promise<number>
+  /** Makes the connections to the agent `relay` that its request asks for, to be joined there. Returns and throws as `connectBack`. */
+  readonly connectToRelay: (relay: PeerKey, request: Uint8Array) => number
   /** Tries every carrier to another agent, whichever may be used, and says how it went. Never rejects. */
   readonly probe: (agent: ProbedAgent, signal: AbortSignal) => Promise<Probed>
   /** A host is connected that was not: ways to it that failed are worth an attempt again. */
@@ -159,4 +167,6 @@ export interface ProxyTotals {
   readonly endpoints: number
   /** Flows that wait for another path. */
   readonly waiting: number
+  /** Pairs of connections of other hosts that are joined here, or wait for one of the two. */
+  readonly relayed: number
 }

@@ -14,6 +14,7 @@ import type { UpgradeThresholds } from './fastpath/index.ts'
 import type { FlowTracer } from './flow/index.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { PunchDeps } from './punch/index.ts'
+import type { RelayDeps } from './relayed/index.ts'
 import type { ReverseDeps } from './reverse/index.ts'
 
 /** One registration that may be a destination, as the registry of this host knows it now. */
@@ -102,10 +103,11 @@ export interface AuthorizeQuestion {
 export type CarrierChoice = string
 
 /** Collaborators of the proxy; the agent joins them. */
-export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'punch'> {
+export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'punch' | 'relays'> {
   readonly reverse: ReverseDeps
   /** @default no connections between two NATs are made or arranged */
   readonly punch?: PunchDeps
+  readonly relaying: RelayDeps
   readonly trustDomain: string
   /** Name of this host. */
   readonly machine: string

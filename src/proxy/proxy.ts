@@ -12,15 +12,8 @@ import {
 import { silentEvents } from '../events/index.ts'
 import { formatAddress, spiffeIdOf } from '../identity/index.ts'
 import { AdoptedFlows } from './adopted-flows.ts'
-import {
-  carriers,
-  EXPECTED_CARRIER,
-  PUNCHED_PATH,
-  probeCarriers,
-  REVERSE_PATH,
-  requireCarrier,
-  streamPath
-} from './carriers/index.ts'
+import { carrierParts } from './carrier-parts.ts'
+import { EXPECTED_CARRIER, probeCarriers, requireCarrier, streamPath } from './carriers/index.ts'
 import type { DataPlane } from './data-plane.ts'
 import { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
@@ -28,10 +21,9 @@ import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
 import { FLOWS, HandedFlows } from './handed-flows.ts'
-import { Admission, DataServer, ResumableFlows } from './inbound/index.ts'
+import { Admission, DataServer, isDataByte, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
-import { isDataByte } from './mesh-port-bytes.ts'
 import {
   EndpointDirectory,
   Endpoints,
@@ -43,9 +35,7 @@ import {
   SourceFlows
 } from './outbound/index.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
-import { NO_PUNCHING, PUNCH_FIRST_BYTE, PunchInvited, PunchRequester, Rendezvous } from './punch/index.ts'
 import { KeptAccounts } from './resume/index.ts'
-import { REVERSE_FIRST_BYTE, ReverseDialler, ReverseRequester } from './reverse/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
 import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
@@ -79,19 +69,10 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const { resumeWindowMs = 0 } = deps
   const resumes = resumeWindowMs > 0
   const interruptions = new Interruptions(deps, resumeWindowMs, new KeptAccounts(limits, metrics))
-  const requester = new ReverseRequester({
-    deps: deps.reverse,
-    userOf: local.userOf,
-    metrics,
-    stopping: stopping.signal
-  })
-  const arranging = { deps: deps.punch ?? NO_PUNCHING, clock, log, metrics, stopping: stopping.signal }
-  const punch = new PunchRequester({ ...arranging, userOf: local.userOf })
-  const rendezvous = new Rendezvous(arranging)
-  const all = carriers({ ...deps, connectBack: (...args) => requester.connect(...args), punch })
+  const parts = carrierParts(deps, stopping.signal)
   const pool = new SessionPool({
     deps,
-    carriers: all,
+    carriers: parts.all,
     limits,
     contexts,
     liveness,
@@ -122,19 +103,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     stopping: stopping.signal,
     resumable
   }
-  const server = new DataServer(inbound, contexts, limits, {
-    [REVERSE_FIRST_BYTE]: requester,
-    [PUNCH_FIRST_BYTE]: rendezvous
-  })
-  const invited = new PunchInvited({ ...arranging, serve: connection => server.serveMade(connection, PUNCHED_PATH) })
-  const dialler = new ReverseDialler({
-    deps: deps.reverse,
-    serve: connection => server.serveMade(connection, REVERSE_PATH),
-    clock,
-    log,
-    metrics,
-    stopping: stopping.signal
-  })
+  const server = new DataServer(inbound, contexts, limits, parts.openings)
   const enforcer = new PolicyEnforcer(deps, flows, pool, server)
   const alarms = new SessionAlarms(pool, server)
   let stopped: Promise<void> | undefined
@@ -203,14 +172,12 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     dataAddress: () => server.address(),
     acceptCarrier: (stream, peer, via) => server.acceptCarrier(stream, peer, streamPath(via)),
     atMeshPort: { takes: isDataByte, serve: (socket, byte) => server.acceptAtMeshPort(socket, byte) },
-    probe: (agent, signal) => probeCarriers(all, agent, clock, signal),
-    connectBack: (peer, request) => dialler.asked(peer, request),
-    arrange: (peer, request, signal) => rendezvous.asked(peer, request, signal),
-    invited: (peer, request) => invited.invited(peer, request),
+    probe: (agent, signal) => probeCarriers(parts.all, agent, clock, signal),
+    ...parts.answers(server),
     pathAppeared(machine) {
       pool.pathAppeared(machine)
       const peer = deps.directory.peerOf(machine)
-      if (peer !== undefined) dialler.pathAppeared(peer)
+      if (peer !== undefined) parts.pathAppeared(peer)
     },
 
     async connect({ source, destination, protocol, strategy = 'balanced', hello, explicitEnd = false, signal }) {
@@ -258,7 +225,10 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       enforcer.registrationEnded(registrationId, reason, code)
     },
 
-    reevaluate: reason => enforcer.run(reason),
+    reevaluate(reason) {
+      enforcer.run(reason)
+      parts.review()
+    },
     countCuts: () => countCuts(flows),
     preview(authorize, endedOf) {
       const infos = flows.list(alarms.ofFlow())
@@ -282,7 +252,8 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       sessions: { client: pool.size, server: server.sessions.length },
       unproved: alarms.count(),
       endpoints: endpoints.size,
-      waiting: interruptions.size
+      waiting: interruptions.size,
+      relayed: parts.relayed
     })
   }
 }

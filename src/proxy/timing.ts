@@ -77,6 +77,14 @@ export const DIRECT_BACKOFF_MAX_MS = 60_000
 /** Time for the answer of an agent that is asked to dial this one, and for its connection to that which asks. */
 export const REVERSE_ASK_TIMEOUT_MS = 2_500
 export const REVERSE_DIAL_TIMEOUT_MS = 2_000
+/** Time for the answer of a relay, for that of the agent behind it, and for both their connections to arrive at it. */
+export const RELAY_ASK_TIMEOUT_MS = 2_500
+export const RELAYED_ASK_TIMEOUT_MS = 1_500
+export const JOIN_HALVES_TIMEOUT_MS = 5_000
+/** Members that are asked to relay are asked one after another, so long apart. */
+export const RELAY_STAGGER_MS = 250
+/** Time for a session over connections that a relay joins. Then streams of the mesh are tried. */
+export const RELAYED_TIMEOUT_MS = 3_000
 /** First pause after the data port of an agent that asked was not reached, and the longest. */
 export const REVERSE_BACKOFF_MS = 1_000
 export const REVERSE_BACKOFF_MAX_MS = 60_000

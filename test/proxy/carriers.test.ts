@@ -25,6 +25,7 @@ const noMesh: CarrierDeps = {
   openStream: nowhere,
   meshPortsOf: () => [],
   isDialledBy: () => false,
+  relays: { relaysTo: () => [], worked: () => {}, connect: nowhere },
   openRelayed: nowhere,
   connectBack: nowhere,
   punch: { canReach: () => false, connect: nowhere },
@@ -49,7 +50,12 @@ test('only what was dialled to the data port itself may join or send packets to 
   for (const { name, allows } of all) {
     const isDirect = name === 'direct'
     const isTcp = isDirect || ['mesh-port', 'reverse', 'punched'].includes(name)
-    const expected = { fastPath: isTcp, datagrams: isDirect, identification: isTcp, unauthenticated: isDirect }
+    const expected = {
+      fastPath: isTcp || name === 'relay',
+      datagrams: isDirect,
+      identification: isTcp,
+      unauthenticated: isDirect
+    }
     assert.deepEqual(allows, expected, name)
   }
 })

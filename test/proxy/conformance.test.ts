@@ -110,6 +110,9 @@ const WAYS: readonly CarrierPath[] = [
   brokered('a pooled fast-path connection over connections that the other agent dials', 'reverse', undefined, 'pooled'),
   brokered('two agents over a stream of the mesh', 'mesh'),
   brokered('two agents over a relay', 'relay'),
+  brokered('two agents over connections that a relay joins', 'joined'),
+  brokered('a fast-path connection over connections that a relay joins', 'joined', undefined, 'fastpath'),
+  brokered('a pooled fast-path connection over connections that a relay joins', 'joined', undefined, 'pooled'),
   brokered('an agent behind a NAT, over a stream of the mesh', 'NAT'),
   brokered('one agent for both workloads', 'local')
 ]

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { describe, it } from 'node:test'
 import { connect as connectTls } from 'node:tls'
-import { isDataByte } from '../../src/proxy/mesh-port-bytes.ts'
+import { isDataByte } from '../../src/proxy/inbound/index.ts'
 import { settled, waitFor } from '../harness/index.ts'
 import { DEAD, dialsBack, reachesMeshPort } from './support/carriers.ts'
 import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
@@ -111,7 +111,7 @@ describe('a host of which only the mesh port can be reached', () => {
 describe('the mesh port', () => {
   it('hands on what begins as a connection to the data port, and nothing that begins as libp2p', () => {
     const taken = Array.from({ length: 256 }, (_, byte) => byte).filter(isDataByte)
-    assert.deepEqual(taken, [0x16, 0x52, 0x57])
+    assert.deepEqual(taken, [0x16, 0x52, 0x53, 0x57])
     assert.equal(isDataByte(0x13), false)
   })
 
@@ -119,7 +119,7 @@ describe('the mesh port', () => {
     await using world = await World.create()
     const { far, end, open } = await pair(world)
     await open()
-    for (const byte of [0x52, 0x57]) {
+    for (const byte of [0x52, 0x53, 0x57]) {
       const socket = connect(end)
       socket.on('error', () => {}).write(Buffer.concat([Buffer.of(byte, 1), Buffer.alloc(64, 7)]))
       assert.equal(await unanswered(socket), true)

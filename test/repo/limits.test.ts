@@ -33,6 +33,7 @@ import { MAX_REFRESHES } from '../../src/proxy/inbound/admission.ts'
 import { PROOFS } from '../../src/proxy/inbound/inbound-proofs.ts'
 import { DEFAULT_LIMITS as PROXY } from '../../src/proxy/limits.ts'
 import * as punch from '../../src/proxy/punch/limits.ts'
+import * as relayed from '../../src/proxy/relayed/limits.ts'
 import * as reverse from '../../src/proxy/reverse/limits.ts'
 import { MAX_JWT_KEYS } from '../../src/registry/head.ts'
 import { MAX_DELTA_CHANGES, DEFAULT_LIMITS as REGISTRY } from '../../src/registry/limits.ts'
@@ -147,6 +148,9 @@ const VALUES: Record<LimitName, number> = {
   proxy_pending_dials: PROXY.pendingDials,
   proxy_pending_handshakes: PROXY.pendingHandshakes,
   proxy_pending_handshakes_per_host: PROXY.pendingHandshakesPerHost,
+  proxy_relay_rate: relayed.JOIN_RATE.perSecond,
+  proxy_relayed: relayed.MAX_JOINED,
+  proxy_relayed_per_host: relayed.MAX_JOINED_PER_HOST,
   proxy_reverse_rate: reverse.REVERSE_RATE.perSecond,
   proxy_reverse_dials: reverse.MAX_REVERSE_DIALS,
   proxy_reverse_dials_per_host: reverse.MAX_REVERSE_DIALS_PER_HOST,

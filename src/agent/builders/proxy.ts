@@ -1,5 +1,5 @@
 import { listenerOf, peerUser } from '../../attest/index.ts'
-import { meshPortParts, probe, punchParts, reverseParts, silentHostsOf } from '../../cluster/index.ts'
+import { meshPortParts, probe, punchParts, relayParts, reverseParts, silentHostsOf } from '../../cluster/index.ts'
 import {
   ErrorCode,
   networkOf,
@@ -104,6 +104,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
     reverse: reverseParts(mesh, cluster.state),
     ...meshPortParts(mesh, cluster.state),
     punch: punchParts(mesh, cluster.state),
+    relaying: relayParts(mesh, cluster.state),
     openRelayed: (peer, options) => mesh.openRelayed(peer, options),
     askAlive: (peer, signal) => probe(mesh, peer, signal),
     helperFor: async peer => {

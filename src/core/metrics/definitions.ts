@@ -50,14 +50,17 @@ export const METRICS = Object.freeze({
     'Hosts that asked this authority to admit them with a join token.'
   ),
   warren_mesh_connections: gauge({}, 'Hosts with an open mesh connection to this one.'),
-  warren_mesh_relayed_streams: gauge({}, 'Streams between two other hosts that this one joins.'),
+  warren_mesh_relayed_streams: gauge(
+    {},
+    'Streams, and pairs of connections, between two other hosts that this one joins.'
+  ),
   warren_mesh_relays_total: counter(
     { result: ['joined', 'no_path', 'refused'] },
-    'Streams that others asked this host to join to a third. refused: a limit, or no third.'
+    'Streams and connections that others asked this host to join to a third. refused: a limit, or no third.'
   ),
   warren_mesh_relayed_bytes_total: counter(
     {},
-    'Bytes of relayed streams in both directions, counted when a stream ends.'
+    'Bytes of relayed streams and connections in both directions, counted at their end.'
   ),
   warren_registry_acks_relayed_total: counter(
     { result: ['delivered', 'failed'] },

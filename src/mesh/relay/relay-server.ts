@@ -4,6 +4,7 @@ import {
   type LimitName,
   type Logger,
   type Metrics,
+  spliceStreams,
   TokenBuckets,
   WarrenError,
   within
@@ -11,7 +12,6 @@ import {
 import type { PeerKey } from '../../identity/index.ts'
 import { MAX_CONNECTIONS, MAX_RELAYED, MAX_RELAYED_PER_PEER, RELAY_JOIN_TIMEOUT_MS, RELAY_RATE } from '../limits.ts'
 import { RelayAnswer, readKey, writeKey } from './relay-hello.ts'
-import { spliceStreams } from './splice.ts'
 
 export interface RelayServerDeps {
   readonly self: PeerKey

@@ -5,13 +5,14 @@ import type { IdentifyDeps } from './identify.ts'
 import { MESH_PATH, type MeshCarrierDeps, mesh } from './mesh.ts'
 import { MESH_PORT_PATH, type MeshPortCarrierDeps, meshPort } from './mesh-port.ts'
 import { type PunchedCarrierDeps, punched } from './punched.ts'
-import { type RelayCarrierDeps, relay, relayPath } from './relay.ts'
+import { type RelayCarrierDeps, relay, relayedStreamPath } from './relay.ts'
 import { type ReverseCarrierDeps, reverse } from './reverse.ts'
 
 export type { Carried, Carrier, Path, ProbedAgent } from './carrier.ts'
 export { DIRECT_PATH as DATA_PORT_PATH } from './direct.ts'
 export { type Probed, probeCarriers } from './probe.ts'
 export { PUNCHED_PATH } from './punched.ts'
+export { type Relay, type RelayClient, relayPath } from './relay.ts'
 export { REVERSE_PATH } from './reverse.ts'
 export { MESH_PORT_PATH }
 
@@ -34,7 +35,7 @@ export const EXPECTED_CARRIER: string = DIRECT_PATH.name
 
 /** How a stream travels that another agent opened to us over the mesh, and the machine `via` passes on, if any does. */
 export function streamPath(via: string | undefined): Path {
-  return via === undefined ? MESH_PATH : relayPath(via)
+  return via === undefined ? MESH_PATH : relayedStreamPath(via)
 }
 
 /** Every carrier, best first. */
@@ -52,6 +53,7 @@ const NO_MESH: CarrierDeps = {
   askAlive: NOWHERE,
   meshPortsOf: () => [],
   isDialledBy: () => false,
+  relays: { relaysTo: () => [], worked: () => {}, connect: NOWHERE },
   openRelayed: NOWHERE,
   connectBack: NOWHERE,
   punch: { canReach: () => false, connect: NOWHERE },

@@ -67,7 +67,7 @@ export class DataServer {
   readonly #metrics: Metrics
   readonly #limiter: HandshakeLimiter
   readonly #fastPathAcceptor: FastPathAcceptor
-  readonly #acceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
+  readonly #tlsAcceptors = new LruMap<string, TlsAcceptor>(MAX_ACCEPTORS)
   readonly #unauthenticated: RateLimitedLog
   readonly #sessions = new Set<InboundSession>()
   readonly #perMachine = new Map<string, number>()
@@ -202,8 +202,10 @@ export class DataServer {
 
   // A TLS socket does not show which stream is below it, so each path has an acceptor of its own.
   #acceptor(path: Path): TlsAcceptor {
-    const acceptor = this.#acceptors.get(path.name) ?? this.#makeAcceptor(path)
-    this.#acceptors.set(path.name, acceptor)
+    // A relay passes on streams or connections, which allow different things.
+    const key = `${path.name} ${path.allows.fastPath}`
+    const acceptor = this.#tlsAcceptors.get(key) ?? this.#makeAcceptor(path)
+    this.#tlsAcceptors.set(key, acceptor)
     return acceptor
   }
 

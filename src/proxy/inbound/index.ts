@@ -1,4 +1,5 @@
 export { Admission } from './admission.ts'
-export { DataServer } from './data-server.ts'
+export { DataServer, type Openings } from './data-server.ts'
+export { isDataByte } from './first-byte.ts'
 export { ResumableFlows } from './resumable-flows.ts'
 export { dialTarget } from './target.ts'

@@ -16,6 +16,7 @@ import {
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { begun } from '../begun.ts'
+import { type Path, REVERSE_PATH } from '../carriers/index.ts'
 import { limitExceeded } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
 import { REVERSE_BACKOFF_MAX_MS, REVERSE_BACKOFF_MS, REVERSE_DIAL_TIMEOUT_MS, STAGGER_MS } from '../timing.ts'
@@ -47,6 +48,13 @@ export interface ReverseConnection {
   readonly peer: PeerKey
   /** Its place among those that are being made; must be given back once an identity is proved on it. */
   readonly place: UnprovenPlace
+  readonly path: Path
+}
+
+/** What connections begin with that an agent asks for, and how they are shown. */
+export interface AskedFor {
+  readonly preambleOf: (token: Uint8Array) => Buffer
+  readonly path: Path
 }
 
 /**
@@ -74,8 +82,15 @@ export class ReverseDialler {
    * not known or was not reached a moment ago.
    */
   asked(peer: PeerKey, request: Uint8Array): number {
+    const { peer: dialler } = this.#options.deps
+    const preambleOf = (token: Uint8Array): Buffer => encodePreamble(proofOf({ token, requester: peer, dialler }))
+    return this.dial(peer, request, { preambleOf, path: REVERSE_PATH })
+  }
+
+  /** As `asked`, for connections that begin otherwise. `tokens` are those of a request. */
+  dial(peer: PeerKey, bytes: Uint8Array, { preambleOf, path }: AskedFor): number {
     const { deps, clock, log, stopping } = this.#options
-    const tokens = decodeTokens(request)
+    const tokens = decodeTokens(bytes)
     if (tokens === undefined)
       throw new WarrenError(ErrorCode.MessageMalformed, 'a request for connections has no tokens')
     if (this.#failures.isBlocked(peer)) throw unreachable('the data port of this host was not reached a moment ago')
@@ -94,8 +109,8 @@ export class ReverseDialler {
         else this.#exceeded('proxy_reverse_dials_per_host', MAX_REVERSE_DIALS_PER_HOST, peer, accepted)
         break
       }
-      const preamble = encodePreamble(proofOf({ token, requester: peer, dialler: deps.peer }))
-      detach(log, 'reverse connection', this.#dial(peer, ends, preamble, release), stopping)
+      const dialling = this.#dial({ peer, path }, ends, preambleOf(token), release)
+      detach(log, 'reverse connection', dialling, stopping)
       accepted += 1
     }
     return accepted
@@ -117,21 +132,31 @@ export class ReverseDialler {
     if (accepted === 0) throw error
   }
 
-  async #dial(peer: PeerKey, ends: readonly HostPort[], preamble: Buffer, release: () => void): Promise<void> {
+  async #dial(
+    { peer, path }: Pick<ReverseConnection, 'peer' | 'path'>,
+    ends: readonly HostPort[],
+    preamble: Buffer,
+    release: () => void
+  ): Promise<void> {
     const { serve, metrics, log, stopping } = this.#options
+    let isReached = false
+    const onReached = (): void => {
+      isReached = true
+    }
     try {
-      const attempts = ends.map(end => (limit: AbortSignal) => connectBack(end, preamble, limit))
+      const attempts = ends.map(end => (limit: AbortSignal) => connectBack(end, preamble, onReached, limit))
       const made = await within(REVERSE_DIAL_TIMEOUT_MS, [stopping], limit =>
         raceStaggered(attempts, STAGGER_MS, limit, late => late.socket.destroy())
       )
       this.#failures.worked(peer)
       metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'ok' })
       made.socket.once('close', release)
-      serve({ ...made, peer, place: { heard: () => {}, release, onLoss: () => {} } })
+      serve({ ...made, peer, path, place: { heard: () => {}, release, onLoss: () => {} } })
     } catch (err) {
       release()
-      // Those that fail together are one failure.
-      if (!this.#failures.isBlocked(peer)) this.#failures.failed(peer)
+      // A relay that was reached has done its part: the third agent did not come. Those that fail together are one failure.
+      const isOwn = path === REVERSE_PATH || !isReached
+      if (isOwn && !this.#failures.isBlocked(peer)) this.#failures.failed(peer)
       metrics.count('warren_reverse_connections_total', { role: 'dialler', result: 'failed' })
       log.debug('the data port of a host that asked for a connection was not reached', { peer, err })
     }
@@ -142,10 +167,12 @@ export class ReverseDialler {
 async function connectBack(
   end: HostPort,
   preamble: Buffer,
+  onReached: () => void,
   signal: AbortSignal
 ): Promise<Pick<ReverseConnection, 'socket' | 'firstByte'>> {
   const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
   const socket = await connectTcp({ ...end, ...how }, signal)
+  onReached()
   const first = begun(socket, signal)
   socket.write(preamble)
   return { socket, firstByte: await first }

@@ -1,4 +1,5 @@
 export type { ReverseDeps } from './deps.ts'
-export { type ReverseConnection, ReverseDialler } from './dialler.ts'
-export { REVERSE_FIRST_BYTE } from './format.ts'
+export { type AskedFor, type ReverseConnection, ReverseDialler } from './dialler.ts'
+export { decodeTokens, REVERSE_FIRST_BYTE, TOKEN_BYTES } from './format.ts'
 export { ReverseRequester } from './requester.ts'
+export { TokenBatches } from './token-batches.ts'

@@ -48,7 +48,7 @@ export class ReverseRequester {
    */
   async connect(peer: PeerKey, sourceId: string | undefined, signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted()
-    const release = this.#takePlace(sourceId)
+    const release = this.takePlace(sourceId)
     const token = randomBytes(TOKEN_BYTES)
     const key = keyOf(proofOf({ token, requester: this.#peer, dialler: peer }))
     const arrived = Promise.withResolvers<Socket>()
@@ -96,7 +96,8 @@ export class ReverseRequester {
     take()
   }
 
-  #takePlace(sourceId: string | undefined): () => void {
+  /** A place among the connections that this agent waits for. Throws LIMIT_EXCEEDED. */
+  takePlace(sourceId: string | undefined): () => void {
     const user = sourceId === undefined ? undefined : this.#userOf(sourceId)
     const account = user === undefined ? '' : accountOf(user)
     const release = this.#places.take(account)

@@ -8,9 +8,9 @@ export const DEAD = ['127.0.0.1:1']
 
 /**
  * The ways from one agent to another. NAT: the near one cannot dial the far one, whose connection to it the mesh has, and which is of a
- * version that does not dial back.
+ * version that does not dial back. Relays pass on a stream, or join connections.
  */
-export const CARRIERS = ['direct', 'mesh-port', 'reverse', 'mesh', 'relay', 'NAT'] as const
+export const CARRIERS = ['direct', 'mesh-port', 'reverse', 'mesh', 'relay', 'joined', 'NAT'] as const
 export type CarrierCase = (typeof CARRIERS)[number]
 
 /** What flows over a way are shown with. */
@@ -20,6 +20,7 @@ export const SHOWN: Readonly<Record<CarrierCase, string>> = {
   reverse: 'reverse',
   mesh: 'mesh',
   relay: 'relay via gamma',
+  joined: 'relay via gamma',
   NAT: 'mesh'
 }
 
@@ -29,11 +30,12 @@ export async function hostsJoinedBy(
   carrier: CarrierCase,
   more: HostOptions = {}
 ): Promise<readonly [near: Host, far: Host]> {
-  const options = { ...more, carrier: carrier === 'NAT' ? 'auto' : carrier } as const
+  const options = { ...more, carrier: carrier === 'NAT' ? 'auto' : carrier === 'joined' ? 'relay' : carrier } as const
   const [near, far] = [await world.host('alpha', options), await world.host('beta', options)]
   if (carrier === 'NAT') far.dataAddresses = DEAD
   if (carrier === 'mesh-port') await reachesMeshPort(near, far)
   if (carrier === 'reverse') dialsBack(far, near)
+  if (carrier === 'joined') joinedBy(near, far, await world.host('gamma', options))
   if (carrier === 'relay') relayBy(near, far, 'gamma', near.openStream)
   return [near, far]
 }
@@ -74,4 +76,10 @@ export function relayBy(near: Host, far: Host, via: string, stream: Host['openSt
       Object.assign(far.proxy, { acceptCarrier: accept })
     }
   }
+}
+
+/** Has `near` reach `far` through TCP connections that `relay` joins. */
+export function joinedBy(near: Host, far: Host, relay: Host): void {
+  near.relaysTo = () => [relay.node.peer]
+  for (const host of [near, far]) host.dataPortsOf = () => [relay.proxy.dataAddress()]
 }

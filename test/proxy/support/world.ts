@@ -134,6 +134,16 @@ export class Host {
   askBack: (peer: PeerKey, request: Uint8Array) => Promise<number>
   /** Where it dials a host that asks it to. */
   dataPortsOf: (peer: PeerKey) => HostPort[] = () => []
+  /** Whom it may ask to join connections with a host; nobody unless a test says so. */
+  relaysTo: (peer: PeerKey) => PeerKey[] = () => []
+  /** Whether it joins connections of a host. */
+  takesJoined: (peer: PeerKey) => boolean = peer => {
+    const other = this.world.hosts.get(peer)
+    return other !== undefined && !this.world.revoked.has(other.machine)
+  }
+  /** Called when it asks another host to relay, and as a relay the wanted one. */
+  askRelay: (peer: PeerKey, request: Uint8Array) => Promise<number>
+  askWanted: (peer: PeerKey, request: Uint8Array) => Promise<number>
   /** Where it reaches the mesh port of a host; nowhere unless a test says so. */
   meshPortsOf: (peer: PeerKey) => HostPort[] = () => []
   isDialledBy: (peer: PeerKey) => boolean = () => false
@@ -163,6 +173,13 @@ export class Host {
       if (other === undefined) throw new Error('no such peer')
       return other.proxy.connectBack(this.node.peer, request)
     }
+    const hostOf = (peer: PeerKey): Host => {
+      const other = this.world.hosts.get(peer)
+      if (other === undefined) throw new Error('no such peer')
+      return other
+    }
+    this.askRelay = async (peer, request) => await hostOf(peer).proxy.relay(this.node.peer, request)
+    this.askWanted = async (peer, request) => hostOf(peer).proxy.connectToRelay(this.node.peer, request)
     this.proxy = createDataPlane(this.#deps())
   }
 
@@ -376,6 +393,13 @@ export class Host {
         peer: this.node.peer,
         ask: (peer, request) => this.askBack(peer, request),
         dataPortsOf: peer => this.dataPortsOf(peer)
+      },
+      relaying: {
+        relaysTo: peer => this.relaysTo(peer),
+        takesJoined: peer => this.takesJoined(peer),
+        machineOf: peer => this.world.hosts.get(peer)?.machine ?? peer,
+        askRelay: (peer, request) => this.askRelay(peer, request),
+        askWanted: (peer, request) => this.askWanted(peer, request)
       },
       openStream: peer => this.openStream(peer),
       meshPortsOf: peer => this.meshPortsOf(peer),

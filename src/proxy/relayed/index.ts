@@ -1,0 +1,5 @@
+export { ConnectionJoiner } from './connection-joiner.ts'
+export type { RelayDeps } from './deps.ts'
+export { RELAYED_FIRST_BYTE } from './format.ts'
+export { JoinedConnections } from './joined-connections.ts'
+export { askedByRelay } from './wanted.ts'
