@@ -32,12 +32,12 @@ export class LineBuffer {
     this.#sign = sign
   }
 
-  /** The lines of the first records, as many as there is room for; at least one. What the log writes about itself is signed. */
-  fill(records: readonly PendingRecord[], after: ChainEnd): FilledLines {
+  /** The lines of the first `most` records, or as many as there is room for; at least one. What the log writes about itself is signed. */
+  fill(records: readonly PendingRecord[], most: number, after: ChainEnd): FilledLines {
     const buffer = this.#buffer
     let [length, count, end]: [number, number, ChainEnd] = [0, 0, after]
     let signed: ChainEnd | undefined
-    const limit = Math.min(records.length, BATCH)
+    const limit = Math.min(most, BATCH)
     for (; count < limit && length + MAX_LINE_LENGTH * BYTES_PER_CHARACTER < SIZE_BYTES; count += 1) {
       const record = records[count] as PendingRecord
       const isOwn = record.name.startsWith('audit-')

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { RecordFields, RecordName } from '../events/index.ts'
+import { fieldsText } from './fields-text.ts'
 
 /** The end of a chain of lines: the next line follows it. */
 export interface ChainEnd {
@@ -36,9 +37,6 @@ export interface AuditLine {
 
 /** No line is longer, in characters. */
 export const MAX_LINE_LENGTH = 16_384
-const MAX_FIELDS_LENGTH = 8_192
-const MAX_CUT_TEXT = 256
-const MAX_CUT_LIST = 16
 const SIGNED = /^(\{.*"prev":"[0-9a-f]{64}"),"signature":"([0-9a-f]{128})"\}$/s
 const HASH = /^[0-9a-f]{64}$/
 const PREV_AND_END = ',"prev":"'.length + 64 + '"}'.length
@@ -49,7 +47,7 @@ export function lineOf(
   { seq, sha256 }: ChainEnd,
   sign?: (bytes: Uint8Array) => Uint8Array
 ): string {
-  const content = `{"seq":${seq + 1},"at":"${timeText(atMs)}","event":"${name}","fields":${fieldsText(fields)},"prev":"${sha256}"`
+  const content = `{"seq":${seq + 1},"at":"${timeText(atMs)}","event":"${name}","fields":${fieldsText(name, fields)},"prev":"${sha256}"`
   if (sign === undefined) return `${content}}`
   return `${content},"signature":"${Buffer.from(sign(Buffer.from(content))).toString('hex')}"}`
 }
@@ -82,38 +80,15 @@ function parsedOf(text: string): Readonly<Record<string, unknown>> | undefined {
   }
 }
 
-// Many records are of the same millisecond, and writing a time takes as long as hashing a line.
-let [lastMs, lastText] = [Number.NaN, '']
+// Most records are of the same second, and writing a time takes as long as hashing a line.
+let [lastSecond, secondText] = [Number.NaN, '']
 
 function timeText(atMs: number): string {
-  if (atMs === lastMs) return lastText
-  lastMs = atMs
-  lastText = new Date(atMs).toISOString()
-  return lastText
-}
-
-function fieldsText(fields: object): string {
-  const text = plainText(fields)
-  if (text.length <= MAX_FIELDS_LENGTH) return text
-  const cut = JSON.stringify(fields, shortened)
-  return cut.length <= MAX_FIELDS_LENGTH ? cut : '{"cut":true}'
-}
-
-// A function that replaces values takes longer than all the rest, and only few records have a bigint: those throw without it.
-function plainText(fields: object): string {
-  try {
-    return JSON.stringify(fields)
-  } catch {
-    return JSON.stringify(fields, plain)
+  const ms = Math.trunc(atMs)
+  const second = Math.floor(ms / 1_000)
+  if (second !== lastSecond) {
+    lastSecond = second
+    secondText = new Date(second * 1_000).toISOString().slice(0, -'000Z'.length)
   }
-}
-
-// Versions are counted in bigints, and stay far below what a number holds.
-function plain(_name: string, value: unknown): unknown {
-  return typeof value === 'bigint' ? Number(value) : value
-}
-
-function shortened(name: string, value: unknown): unknown {
-  if (typeof value === 'string' && value.length > MAX_CUT_TEXT) return `${value.slice(0, MAX_CUT_TEXT)}…`
-  return Array.isArray(value) ? value.slice(0, MAX_CUT_LIST) : plain(name, value)
+  return `${secondText}${String(ms - second * 1_000).padStart(3, '0')}Z`
 }

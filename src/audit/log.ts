@@ -193,13 +193,22 @@ export class AuditLog {
 
   async #writeAll(): Promise<void> {
     const maxFileBytes = this.#options.maxBytes / FILES
-    while (this.#queue.length > 0 || this.#losses.isDue) {
+    // What comes meanwhile is written the next time: a batch of a few records costs as much as one of many.
+    for (let left = this.#queue.length; left > 0 || this.#losses.isDue; ) {
       if (this.#file.bytes >= maxFileBytes) await this.#rotate(maxFileBytes)
       // In the order in which it happened: what waits is older than what was lost.
-      if (this.#queue.length > 0) this.#queue.splice(0, await this.#write(this.#queue))
+      if (this.#losses.isDue) left = this.#queue.length
+      if (left > 0) left -= await this.#writeFirst(left)
       else await this.#writeGaps('due')
       if (this.#file.end.seq - this.#signed.seq >= CHECKPOINT_LINES) await this.#sign()
     }
+  }
+
+  /** Writes some of the first records. Resolves with their number. */
+  async #writeFirst(most: number): Promise<number> {
+    const count = await this.#write(this.#queue, most)
+    this.#queue.splice(0, count)
+    return count
   }
 
   async #writeGaps(which: 'due' | 'source'): Promise<void> {
@@ -214,9 +223,9 @@ export class AuditLog {
   }
 
   /** Writes the first records, as many as fit into one batch. Resolves with their number. */
-  async #write(records: readonly PendingRecord[]): Promise<number> {
+  async #write(records: readonly PendingRecord[], most = records.length): Promise<number> {
     if (records.length === 0) return 0
-    const { bytes, count, end, signed } = this.#lines.fill(records, this.#file.end)
+    const { bytes, count, end, signed } = this.#lines.fill(records, most, this.#file.end)
     await this.#file.append(bytes, end)
     this.#signed = signed ?? this.#signed
     this.written.fire()

@@ -125,6 +125,7 @@ test('an owner and an observer read the audit logs of all hosts, each the fields
   for (const field of [theirs?.['reason'], theirs?.['sourceProcess'], mine?.['sourceProcess']])
     assert.equal(field, undefined)
   assert.match((await b.attempt(['events', '--mesh'])).stderr, /NOT_ADMIN/)
+  assert.match((await a.attempt(['events', '--mesh', '--type', 'rule'])).stderr, /no event "rule" is remembered/)
   assert.match((await a.attempt(['events', '--timeout', '1s'])).stderr, /--timeout is for --mesh/)
 
   await waitFor(async () => {

@@ -24,7 +24,8 @@ export function eventHandlers(history: Pick<EventHistory, 'recent' | 'follow'>):
   }
 }
 
-function requireNames(names: readonly string[]): readonly EventName[] {
+/** The events of these names, or all. Throws INVALID_ARGUMENT for a name that is not remembered. */
+export function requireNames(names: readonly string[]): readonly EventName[] {
   if (names.length === 0) return KEPT_EVENTS
   const known: ReadonlySet<string> = new Set(KEPT_EVENTS)
   const unknown = names.find(name => !known.has(name))

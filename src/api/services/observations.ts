@@ -10,6 +10,7 @@ import type { Explainer } from '../explain/here.ts'
 import type { AdminHandlers } from '../handlers.ts'
 import { type AuditQuestionDeps, auditFor, requireRole } from './audit-question.ts'
 import { type EventQuestionDeps, eventsFor } from './event-question.ts'
+import { requireNames } from './events.ts'
 import { flowMessage, type PolicyCodeDeps, previewDocument, previewRule } from './policy-code.ts'
 import { waitMs } from './receipts.ts'
 import { serviceView } from './service-list.ts'
@@ -60,8 +61,10 @@ function questionOf(deps: ObservationHandlersDeps, ask: adminPb.ObserveRequest['
     case 'services':
       if (ask.value.pattern !== '') parsePattern(ask.value.pattern)
       return create(questionPb.ObservationQuestionSchema, { ask }).ask
-    case 'audit':
     case 'events':
+      requireNames(ask.value.names)
+      return create(questionPb.ObservationQuestionSchema, { ask }).ask
+    case 'audit':
     case 'rule':
     case 'policy':
       return create(questionPb.ObservationQuestionSchema, { ask }).ask
