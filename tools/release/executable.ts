@@ -44,8 +44,7 @@ export function executable({ platform, parts, bundle, work, file }: ExecutableOp
       ],
       execArgvExtension: 'none',
       assets: {
-        modules: bundle,
-        compiled: compileStart({ platform, modules: bundle, work }),
+        ...compileStart({ platform, modules: bundle, work }),
         ...Object.fromEntries(Object.entries(parts.addons).map(([name, path]) => [`${name}.node`, path]))
       }
     })

@@ -1,5 +1,5 @@
-// The main module of the executable: it compiles each of the modules that modules.ts packed when it is required. What the
-// commands and an agent need at their start has been compiled before (compiled.ts).
+// The main module of the executable: it compiles each of the modules that modules.ts packed when it is required. What an agent
+// executes at its start has been compiled before (compiled.ts).
 //
 // An ES module: Node looks for the compiled code of a CommonJS main module in the directory that NODE_COMPILE_CACHE names,
 // and executes what it finds there. What is executed here comes from the executable alone.
@@ -11,19 +11,26 @@ const codeAt = bytes.indexOf(10) + 1
 const table = JSON.parse(bytes.latin1Slice(0, codeAt))
 const compiled = Buffer.from(getRawAsset('compiled'))
 const compiledAt = compiled.indexOf(10) + 1
-// By number of the module: where its compiled code begins, and its length.
-const ranges = JSON.parse(compiled.latin1Slice(0, compiledAt))
+const [builtins, both, commands, agent] = JSON.parse(compiled.latin1Slice(0, compiledAt))
+// By number of the module: where its compiled code is.
+const ranges = new Map()
+let end = 0
+for (const [number, length] of [...both, ...commands, ...agent]) {
+  ranges.set(number, [end, end + length])
+  end += length
+}
 const modules = []
 const namespaces = []
+const unpacked = new Map()
 
 function load(number) {
   const known = modules[number]
   if (known !== undefined) return known.exports
-  const [filename, offset, length, imports, isCommonJs] = table[number]
+  const [filename, offset, length, imports, isCommonJs, part] = table[number]
   const module = { exports: {} }
   modules[number] = module
   try {
-    const code = bytes.latin1Slice(codeAt + offset, codeAt + offset + length)
+    const code = codeOf(offset, length, part)
     // V8 compiles the code where the compiled one is not for it, as with other flags.
     const run = new Script(code, { filename, cachedData: compiledOf(number) }).runInThisContext()
     run.call(module.exports, requireOf(imports, isCommonJs), module.exports, module)
@@ -35,11 +42,27 @@ function load(number) {
   return module.exports
 }
 
+// What commands do not need is compressed. It is kept until V8 needs the memory.
+function unpack(name) {
+  let content = unpacked.get(name)?.deref()
+  if (content === undefined) {
+    content = process.getBuiltinModule('node:zlib').zstdDecompressSync(Buffer.from(getRawAsset(name)))
+    unpacked.set(name, new WeakRef(content))
+  }
+  return content
+}
+
+function codeOf(offset, length, part) {
+  if (part === undefined) return bytes.latin1Slice(codeAt + offset, codeAt + offset + length)
+  return unpack(part).latin1Slice(offset, offset + length)
+}
+
 function compiledOf(number) {
-  const range = ranges[number]
+  const range = ranges.get(number)
   if (range === undefined) return undefined
-  const at = compiledAt + range[0]
-  return compiled.subarray(at, at + range[1])
+  const [from, to] = range.map(at => at + compiledAt)
+  if (to <= compiled.length) return compiled.subarray(from, to)
+  return unpack('agentCompiled').subarray(from - compiled.length, to - compiled.length)
 }
 
 function requireOf(imports, isCommonJs) {
@@ -62,4 +85,15 @@ function namespaceOf(number) {
   return namespaces[number]
 }
 
+// For src/core/start-code.ts: V8 takes compiled code, its own and that of Node, only while its flags are those of the start.
+globalThis[Symbol.for('warren.loadStart')] = () => {
+  for (const name of builtins) process.getBuiltinModule(name)
+  for (const [number] of [...both, ...agent]) {
+    try {
+      load(number)
+    } catch {
+      // Whoever requires it sees the failure.
+    }
+  }
+}
 load(0)

@@ -25,7 +25,9 @@ export function tarball({ root, name, executable, licenses, extras, epochSeconds
   const inside = join(parent, name)
   mkdirSync(join(inside, 'bin'), { recursive: true })
   copyFileSync(executable, join(inside, 'bin', 'warren'))
-  cpSync(join(root, 'docs'), join(inside, 'docs'), { recursive: true })
+  // Pictures of the console are more than half of the compressed documents.
+  const isText = (path: string): boolean => !path.endsWith('.png')
+  cpSync(join(root, 'docs'), join(inside, 'docs'), { recursive: true, filter: isText })
   for (const text of ['LICENSE', 'README.md', 'CHANGELOG.md']) copyFileSync(join(root, text), join(inside, text))
   writeFileSync(join(inside, 'THIRD-PARTY-LICENSES.txt'), licenses)
   for (const folder of ['systemd', 'etc'])

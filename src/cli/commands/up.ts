@@ -5,6 +5,7 @@ import {
   definedOnly,
   ErrorCode,
   formatHostPort,
+  loadStartCode,
   packageVersion,
   raceAbort,
   requireTlsGroups,
@@ -133,6 +134,7 @@ async function start(
 ): Promise<RunningAgent> {
   // Imported here only: the other commands must not load the agent.
   const { startAgent, tuneProcess } = await import('../../agent/index.ts')
+  loadStartCode()
   tuneProcess()
   try {
     return await raceAbort(startAgent(config, undefined, { onProgress: one => lines?.note(one), restart }), signal)

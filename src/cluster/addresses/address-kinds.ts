@@ -1,9 +1,13 @@
 import { BlockList, isIP } from 'node:net'
+import { lazy } from '../../core/index.ts'
 
-function listOf(...networks: ReadonlyArray<readonly [address: string, bits: number]>): BlockList {
-  const list = new BlockList()
-  for (const [address, bits] of networks) list.addSubnet(address, bits, isIP(address) === 6 ? 'ipv6' : 'ipv4')
-  return list
+// Made when it is used, not at each start: an object of native code.
+function listOf(...networks: ReadonlyArray<readonly [address: string, bits: number]>): () => BlockList {
+  return lazy(() => {
+    const list = new BlockList()
+    for (const [address, bits] of networks) list.addSubnet(address, bits, isIP(address) === 6 ? 'ipv6' : 'ipv4')
+    return list
+  })
 }
 
 const LINK_LOCAL = listOf(['169.254.0.0', 16], ['fe80::', 10])
@@ -30,7 +34,7 @@ export function whyUnroutable(address: string): string | undefined {
   return NOWHERE.find(([list]) => isIn(list, address))?.[1]
 }
 
-function isIn(list: BlockList, address: string): boolean {
+function isIn(list: () => BlockList, address: string): boolean {
   const family = isIP(address)
-  return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  return family !== 0 && list().check(address, family === 6 ? 'ipv6' : 'ipv4')
 }

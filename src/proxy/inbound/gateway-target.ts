@@ -5,6 +5,7 @@ import {
   DIAL_STAGGER_MS,
   ErrorCode,
   type HostPort,
+  lazy,
   raceStaggered,
   resolveHost,
   WarrenError
@@ -53,31 +54,34 @@ export function isElsewhere(address: string): boolean {
   if (family === 0 || address.includes('%')) return false
   const kind = family === 4 ? 'ipv4' : 'ipv6'
   // An address of IPv4 in one of IPv6 leads to the same host.
-  return !HERE_OR_NEAR.check(address, kind) && !ownAddresses().check(address, kind)
+  return !hereOrNear().check(address, kind) && !ownAddresses().check(address, kind)
 }
 
-const HERE_OR_NEAR = new BlockList()
-for (const [network, bits] of [
-  ['0.0.0.0', 8],
-  ['127.0.0.0', 8],
-  // Of a link; what clouds tell the machines that they run is there, too.
-  ['169.254.0.0', 16],
-  ['224.0.0.0', 3]
-] as const) {
-  HERE_OR_NEAR.addSubnet(network, bits, 'ipv4')
-  // The same, as a translator of IPv6 (NAT64) writes it.
-  HERE_OR_NEAR.addSubnet(`64:ff9b::${network}`, 96 + bits, 'ipv6')
-}
-for (const [network, bits] of [
-  ['::', 96],
-  ['2002::', 16],
-  ['fd00:ec2::', 32],
-  ['fe80::', 10],
-  ['fec0::', 10],
-  ['ff00::', 8]
-] as const) {
-  HERE_OR_NEAR.addSubnet(network, bits, 'ipv6')
-}
+const hereOrNear = lazy(() => {
+  const list = new BlockList()
+  for (const [network, bits] of [
+    ['0.0.0.0', 8],
+    ['127.0.0.0', 8],
+    // Of a link; what clouds tell the machines that they run is there, too.
+    ['169.254.0.0', 16],
+    ['224.0.0.0', 3]
+  ] as const) {
+    list.addSubnet(network, bits, 'ipv4')
+    // The same, as a translator of IPv6 (NAT64) writes it.
+    list.addSubnet(`64:ff9b::${network}`, 96 + bits, 'ipv6')
+  }
+  for (const [network, bits] of [
+    ['::', 96],
+    ['2002::', 16],
+    ['fd00:ec2::', 32],
+    ['fe80::', 10],
+    ['fec0::', 10],
+    ['ff00::', 8]
+  ] as const) {
+    list.addSubnet(network, bits, 'ipv6')
+  }
+  return list
+})
 
 function ownAddresses(): BlockList {
   const own = new BlockList()
