@@ -6,17 +6,24 @@ const ANSWER_MS = 3_000
 const MAX_OUTPUT_BYTES = 1024 * 1024
 
 /**
- * Whether systemd ends this process to start it again (`systemctl restart`). False for a stop, for any other signal, and where systemd does
- * not answer.
+ * Whether systemd ends this process to start it again (`systemctl restart`), and keeps descriptors for it until then. False for a stop, for
+ * any other signal, and where systemd does not answer.
  */
 export async function isRestarting(env: NodeJS.ProcessEnv): Promise<boolean> {
   const unit = ownUnit(controlGroup())
   if (unit === undefined) return false
-  const { promise, resolve } = Promise.withResolvers<string>()
-  const args = [...(unit.isOfUser ? ['--user'] : []), 'list-jobs', '--no-legend', '--no-pager', '--plain']
   const options = { env, timeout: ANSWER_MS, maxBuffer: MAX_OUTPUT_BYTES, killSignal: 'SIGKILL' } as const
-  execFile('systemctl', args, options, (failure, stdout) => resolve(failure === null ? stdout : ''))
-  return hasRestartJob(await promise, unit.name)
+  const ask = async (...args: readonly string[]): Promise<string> => {
+    const { promise, resolve } = Promise.withResolvers<string>()
+    const all = [...(unit.isOfUser ? ['--user'] : []), '--no-pager', ...args]
+    execFile('systemctl', all, options, (failure, stdout) => resolve(failure === null ? stdout : ''))
+    return await promise
+  }
+  const [jobs, room] = await Promise.all([
+    ask('list-jobs', '--no-legend', '--plain'),
+    ask('show', '--value', '--property', 'FileDescriptorStoreMax', unit.name)
+  ])
+  return Number(room) > 0 && hasRestartJob(jobs, unit.name)
 }
 
 /** Whether `systemctl list-jobs` shows that the unit is restarted: the lines have a number, the unit, the kind and the state. */
