@@ -135,22 +135,24 @@ export class Attestor {
 
   async #withContainer(held: HeldProcess, facts: AttestedProcess): Promise<AttestedProcess> {
     const { pid } = held.process
-    const found = await within(LOOKUP_TIMEOUT_MS, [], signal => raceAbort(this.#container(pid), signal)).catch(err => {
-      if (err instanceof WarrenError && err.code === ErrorCode.LimitExceeded) throw err
-      return undefined
-    })
+    const found = await within(LOOKUP_TIMEOUT_MS, [], signal => raceAbort(this.#container(pid, facts), signal)).catch(
+      err => {
+        if (err instanceof WarrenError && err.code === ErrorCode.LimitExceeded) throw err
+        return undefined
+      }
+    )
     requireAlive(held)
     return found === undefined ? facts : { ...facts, container: found }
   }
 
-  async #container(pid: number): Promise<ContainerFacts | undefined> {
+  async #container(pid: number, facts: AttestedProcess): Promise<ContainerFacts | undefined> {
     const uid = this.#reader.runtimeOwnerOf(pid)
     if (uid === undefined) return undefined
     if (this.#containers === undefined) {
       const { ContainerFinder } = await import('./containers/index.ts')
       this.#containers ??= new ContainerFinder(this.#clock, this.#users)
     }
-    return await this.#containers.find(pid, uid)
+    return await this.#containers.find(pid, uid, senderOf(facts, uid))
   }
 
   async #withExecutable(held: HeldProcess, facts: AttestedProcess, wanted: Wanted): Promise<AttestedProcess> {
@@ -182,6 +184,12 @@ export class Attestor {
       this.#waiting -= 1
     }
   }
+}
+
+// One container must not take the turns of another. In user namespaces there may be any number of them, all of one maker.
+function senderOf({ uid, view, hasOwnUserIds }: AttestedProcess, owner: number): string {
+  if (hasOwnUserIds === true) return `maker ${owner}`
+  return view.isOfHost ? `user ${uid}` : `view ${view.key}`
 }
 
 function requireAlive({ process }: HeldProcess): void {

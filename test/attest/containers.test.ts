@@ -263,16 +263,16 @@ test('a process with a user namespace of its own has facts only if a container i
   await assert.rejects(attestor.attest(held, { ...nothing, container: () => true }), /user namespace/)
 })
 
-test('a user whose containers are looked for all the time is refused, and root is not', asRoot, async () => {
+test('a sender whose containers are looked for all the time is refused, and no other', asRoot, async () => {
   const finder = new ContainerFinder(
     { ...systemClock, monotonicMs: () => 0 },
     { usersOf: async () => [] },
     async () => undefined
   )
-  for (let count = 0; count < 128; count += 1) await finder.find(process.pid, OWNER)
-  await assert.rejects(finder.find(process.pid, OWNER), /LIMIT_EXCEEDED|too many containers/)
-  assert.equal(await finder.find(process.pid, OTHER), undefined)
-  assert.equal(await finder.find(process.pid, 0), undefined)
+  for (let count = 0; count < 128; count += 1) await finder.find(process.pid, OWNER, 'one')
+  await assert.rejects(finder.find(process.pid, OWNER, 'one'), /LIMIT_EXCEEDED|too many containers/)
+  assert.equal(await finder.find(process.pid, OTHER, 'other'), undefined)
+  assert.equal(await finder.find(process.pid, 0, 'root'), undefined)
 })
 
 test('a label counts as the kernel writes it while it is enforced', () => {

@@ -3,10 +3,10 @@ import type { UserDatabase } from '../user-database.ts'
 import type { ContainerFacts } from './facts.ts'
 import { findContainer } from './find.ts'
 
-/** Look-ups for the containers of one user at once, and again each second: their files are as long as the user likes. */
+/** Look-ups for one sender at once, and again each second: the files of a user are as long as the user likes. */
 const BURST = 128
 export const PER_SECOND = 16
-const MAX_USERS = 1_024
+const MAX_SENDERS = 1_024
 /** A file system that a user made need not answer. */
 const MAX_LOOKUPS = 64
 
@@ -15,7 +15,7 @@ export class ContainerFinder {
   readonly #clock: Clock
   readonly #users: Pick<UserDatabase, 'usersOf'>
   readonly #find: typeof findContainer
-  readonly #used = new TokenBuckets<number>({ burst: BURST, perSecond: PER_SECOND, maxKeys: MAX_USERS })
+  readonly #used = new TokenBuckets<string>({ burst: BURST, perSecond: PER_SECOND, maxKeys: MAX_SENDERS })
   readonly #lines: { readonly [kind in 'root' | 'users']: { last: Promise<unknown>; waiting: number } } = {
     root: { last: Promise.resolve(), waiting: 0 },
     users: { last: Promise.resolve(), waiting: 0 }
@@ -27,11 +27,11 @@ export class ContainerFinder {
     this.#find = find
   }
 
-  /** The container of a process, made by the runtime of `uid`. Throws LIMIT_EXCEEDED. */
-  async find(pid: number, uid: number): Promise<ContainerFacts | undefined> {
+  /** The container of a process, made by the runtime of `uid`, on the account of `sender`. Throws LIMIT_EXCEEDED. */
+  async find(pid: number, uid: number, sender: string): Promise<ContainerFacts | undefined> {
     const now = this.#clock.monotonicMs()
     const line = this.#lines[uid === 0 ? 'root' : 'users']
-    if (line.waiting >= MAX_LOOKUPS || this.#used.left(uid, now) < 1) {
+    if (line.waiting >= MAX_LOOKUPS || this.#used.left(sender, now) < 1) {
       throw new WarrenError(
         ErrorCode.LimitExceeded,
         `too many containers of uid ${uid} are looked for in a short time`,
@@ -41,7 +41,7 @@ export class ContainerFinder {
         }
       )
     }
-    this.#used.use(uid, 1, now)
+    this.#used.use(sender, 1, now)
     line.waiting += 1
     const turn = line.last.then(() => this.#find(pid, uid).catch(() => undefined))
     line.last = turn
