@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { installAioquic } from './support/aioquic.ts'
 import { buildFerretdb } from './support/ferretdb.ts'
 import { PACKAGES } from './support/packages.ts'
 
@@ -20,6 +21,7 @@ if (missing.length === 0) {
 }
 
 console.log(`programs: FerretDB: ${buildFerretdb() ?? 'built'}`)
+console.log(`programs: aioquic: ${installAioquic() ?? 'installed'}`)
 
 function isInstalled(name: string): boolean {
   try {

@@ -1,25 +1,20 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { globSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import test from 'node:test'
+import { postgresBin, servePostgres } from './support/servers.ts'
 import { IS_FULL, isAskedFor, Stage } from './support/stage.ts'
-import { userNamed } from './support/users.ts'
 
 const PORT = 5432
 /** Rows of about a kilobyte of random text that compresses badly. */
 const ROWS = IS_FULL ? 100_000 : 10_000
 
 test('PostgreSQL: psql, pg_dump, parallel pgbench and a cancelled query over two hosts', async t => {
-  const [bin] = globSync('/usr/lib/postgresql/*/bin')
+  const bin = postgresBin()
   if (!isAskedFor(t, 'psql', 'pg_dump') || bin === undefined) return
   const stage = await Stage.open(t)
-  const uid = userNamed('postgres')
-  const data = join(stage.directoryOf(uid), 'data')
-  await stage.onServer([join(bin, 'initdb'), '-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '-N'], uid)
-  const settings = { listen_addresses: '127.0.0.1', unix_socket_directories: dirname(data), fsync: 'off' }
-  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-  await stage.serve([join(bin, 'postgres'), '-D', data, ...flags], /ready to accept/, { stream: 'stderr', uid })
+  await servePostgres(stage, bin)
   await stage.forward('dev.db.postgres.default', { tcp: PORT })
 
   const remote = ['-h', '127.0.0.1', '-p', String(PORT), '-U', 'postgres']

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { serveRedis } from './support/servers.ts'
 import { IS_FULL, needsPrograms, Stage } from './support/stage.ts'
 
 const PORT = '6379'
@@ -13,8 +14,7 @@ test('Redis: pipelined commands, a large value and a subscription over two hosts
   if (!needsPrograms(t, 'redis-server', 'redis-cli', 'redis-benchmark')) return
   const stage = await Stage.open(t)
   const directory = stage.scope.directory()
-  const server = ['redis-server', '--port', PORT, '--bind', '127.0.0.1', '--save', '', '--dir', directory]
-  await stage.serve(server, /Ready to accept/)
+  await serveRedis(stage)
   await stage.forward('dev.cache.redis.default', { tcp: Number(PORT) })
 
   for (const pipeline of ['1', '64']) {

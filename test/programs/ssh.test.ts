@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { WARREN } from '../harness/index.ts'
+import { SSH_PORT, serveSshd } from './support/sshd.ts'
 import { IS_FULL, isAskedFor, Stage } from './support/stage.ts'
 
-const PORT = 2222
 const ADDRESS = 'dev.ops.ssh.default'
 const FILE_BYTES = (IS_FULL ? 100 : 16) * 1024 * 1024
 
@@ -15,39 +15,10 @@ test('ssh: a command and its exit code, a file each way, and warren connect as P
   const stage = await Stage.open(t)
   const directory = stage.scope.directory()
   const file = (name: string): string => join(directory, name)
-  for (const name of ['host', 'key'])
-    await stage.onServer(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', file(name)])
-  writeFileSync(
-    file('sshd_config'),
-    [
-      `Port ${PORT}`,
-      'ListenAddress 127.0.0.1',
-      `HostKey ${file('host')}`,
-      `AuthorizedKeysFile ${file('key.pub')}`,
-      'StrictModes no',
-      'UsePAM no',
-      'PermitRootLogin prohibit-password',
-      'PidFile none',
-      'Subsystem sftp internal-sftp'
-    ].join('\n')
-  )
-  mkdirSync(stage.server.path('/run/sshd'), { recursive: true })
-  await stage.serve(['/usr/sbin/sshd', '-D', '-e', '-f', file('sshd_config')], /Server listening/, { stream: 'stderr' })
-  await stage.forward(ADDRESS, { tcp: PORT })
+  const options = await serveSshd(stage)
+  await stage.forward(ADDRESS, { tcp: SSH_PORT })
 
-  const options = [
-    '-i',
-    file('key'),
-    '-o',
-    'StrictHostKeyChecking=no',
-    '-o',
-    'UserKnownHostsFile=/dev/null',
-    '-o',
-    'LogLevel=ERROR',
-    '-F',
-    'none'
-  ]
-  const ssh = ['ssh', ...options, '-p', String(PORT), 'root@127.0.0.1']
+  const ssh = ['ssh', ...options, '-p', String(SSH_PORT), 'root@127.0.0.1']
   assert.equal((await stage.onClient([...ssh, 'hostname'])).stdout.trim(), 'server')
   const failing = stage.run(stage.client, [...ssh, 'exit 7'])
   assert.equal((await failing.outcome()).code, 7)
@@ -59,7 +30,7 @@ test('ssh: a command and its exit code, a file each way, and warren connect as P
   t.diagnostic(`${FILE_BYTES / 1024 / 1024} MiB sent by ssh in ${Math.round(performance.now() - startedMs)} ms`)
   const batch = file('batch')
   writeFileSync(batch, `get ${file('kept')} ${file('back')}\n`)
-  await stage.onClient(['sftp', ...options, '-P', String(PORT), '-b', batch, 'root@127.0.0.1'])
+  await stage.onClient(['sftp', ...options, '-P', String(SSH_PORT), '-b', batch, 'root@127.0.0.1'])
   const hash = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
   assert.equal(hash(readFileSync(file('back'))), hash(bytes))
 

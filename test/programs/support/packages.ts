@@ -1,5 +1,6 @@
 /** Of Debian and Ubuntu: what the tests of this folder run. */
 export const PACKAGES: readonly string[] = [
+  'amqp-tools',
   'bind9-dnsutils',
   'chrony',
   'curl',
