@@ -4,7 +4,7 @@ import { connect as connectSocket, type Socket } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { StreamForwarder, type StreamForwarderOptions } from '../../src/cli/listeners/stream/forwarder.ts'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
-import { raceAbort } from '../../src/core/index.ts'
+import { ErrorCode, raceAbort, WarrenError } from '../../src/core/index.ts'
 import { socketsAt } from '../../src/listeners/index.ts'
 import { readExactly } from '../../src/wire/index.ts'
 import { FakeAgent } from '../client/fake-agent.ts'
@@ -111,4 +111,40 @@ test('localhost is listened at in both families, at one port', async t => {
     await new Promise(resolve => socket.on('error', () => {}).once('close', resolve))
   }
   assert.deepEqual(served, ['127.0.0.1', '::1'])
+})
+
+test('at its end a listener serves those that it has, for as long as it is given, and no others', async t => {
+  const { client } = await setUp(t)
+  await listen('dev.web.site.default', { client }, async socket => {
+    const request = await readAll(socket)
+    if (request !== 'for ever') socket.end(`got ${request}`)
+  })
+  const failures: unknown[] = []
+  const forwarder = new StreamForwarder({
+    open: async (_local, signal) => await connect('dev.web.site.default', { client, signal }),
+    keepAliveMs: 0,
+    onFailure: err => failures.push(err)
+  })
+  t.after(() => forwarder.close())
+  const bound = await forwarder.listen(socketsAt({ kind: 'tcp', host: '127.0.0.1', port: 0 }))
+  const dial = (): Socket =>
+    connectSocket({ host: '127.0.0.1', port: Number(bound.split(':')[1]), allowHalfOpen: true })
+  const served = dial()
+  await once(served, 'connect')
+  const settled = forwarder.settle(new AbortController().signal)
+  served.end('hello')
+  assert.equal(await readAll(served), 'got hello')
+  await settled
+  const [refused] = (await once(dial(), 'error')) as [NodeJS.ErrnoException]
+  assert.equal(refused.code, 'ECONNREFUSED')
+
+  await forwarder.listen(socketsAt({ kind: 'tcp', host: '127.0.0.1', port: Number(bound.split(':')[1]) }))
+  const waits = dial()
+  waits.end('for ever')
+  await once(waits, 'connect')
+  await forwarder.settle(AbortSignal.timeout(50))
+  const cut = once(waits.resume(), 'error')
+  forwarder.close()
+  await cut
+  assert.ok(failures.every(err => WarrenError.is(err, ErrorCode.StreamTruncated)))
 })

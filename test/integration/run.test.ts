@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import {
@@ -148,6 +148,31 @@ test('an isolated command reaches the mesh and nothing else', async t => {
   const denied = await agent.attempt(['run', '--as', AS, '--isolated', '--', 'true'], { uid: 61_321 })
   assert.equal(denied.code, 1)
   assert.match(denied.stderr, /PERMISSION_DENIED: --isolated needs CAP_SYS_ADMIN\n {2}Run it as root/)
+})
+
+test('what a command wrote before it ended reaches its server whole, and a command needs no address', async t => {
+  if (!needsCommand(t, 'python3')) return
+  const { agent, scope } = await oneAgent(t)
+  const received = Promise.withResolvers<number | Error>()
+  const sink = createServer(socket => {
+    let bytes = 0
+    socket.on('data', chunk => {
+      bytes += chunk.length
+    })
+    socket.on('error', received.resolve).on('end', () => received.resolve(bytes))
+  }).listen(0, '127.0.0.1')
+  scope.defer(() => void sink.close())
+  await new Promise(resolve => sink.once('listening', resolve))
+  const { port } = sink.address() as AddressInfo
+  const expose = ['expose', SITE, '--tcp', `127.0.0.1:${port}`, '--no-health-check']
+  await agent.spawn(expose).says(/^dev\.web\.site\.default\.a$/m)
+  await agent.cli('allow', 'dev.user.*.default', SITE)
+  const own = await freePort()
+  const script = `import socket; socket.create_connection(('127.0.0.1', ${own})).sendall(bytes(3_000_000))`
+  const { code, stderr } = await agent.attempt(['run', '--forward', `${SITE}=${own}`, '--', 'python3', '-c', script])
+  assert.deepEqual([code, stderr, await received.promise], [0, '', 3_000_000])
+  const files = await agent.attempt(['run', '--svid-files', '--', 'true'])
+  assert.match(files.stderr, /are for the certificate of --as\n {2}Say whose it is: --as /)
 })
 
 test('what cannot be made is said with what to do, and the command is not started', async t => {

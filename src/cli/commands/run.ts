@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type AgentClient, connect, type Registration, register } from '../../client/index.ts'
+import { type AgentClient, connect, defaultSource, type Registration, register } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { socketsAt } from '../../listeners/index.ts'
 import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
@@ -15,7 +15,7 @@ import { type AddressPort, parsePair } from '../run/pair.ts'
 import { SvidFiles } from '../run/svid-files.ts'
 
 interface RunOptions {
-  readonly as: string
+  readonly as?: string
   readonly serve?: string[]
   readonly forward?: string[]
   readonly allow?: string[]
@@ -26,18 +26,23 @@ interface RunOptions {
   readonly wait: boolean
 }
 
-/** What is made for the command, and ends with it. */
-type Undo = () => unknown
+/** What is made for the command, and ends with it; aborted: no more time for what is under way. */
+type Undo = (over: AbortSignal) => unknown
 
 const APPLICATION = 'warren run'
 const KEEP_ALIVE_MS = 60_000
+/** What a command wrote before it ended has so long to reach its server. */
+const SETTLE_MS = 2_000
 
 export function addRun(program: Command): void {
   program
     .command('run')
     .description('run a command as a workload: it reaches and serves the mesh without any setting of its own')
     .argument('<command...>', 'after --: the program and its arguments')
-    .requiredOption('--as <address>', 'SCOPE.GROUP.NAME.RESOURCE of the command, for as long as it runs')
+    .option(
+      '--as <address>',
+      'SCOPE.GROUP.NAME.RESOURCE of the command, for as long as it runs (default: none; it connects as SCOPE.user.YOU.default)'
+    )
     .option(
       '--serve <address=port>',
       'the command listens on this port of 127.0.0.1, and serves that address; may be repeated',
@@ -71,6 +76,7 @@ export function addRun(program: Command): void {
           hint: 'The agent reaches no port of another network: let the command serve by the library, or leave --isolated out.'
         })
       }
+      requireOwn(options)
       const context = contextOf(command)
       const signals = new SignalRelay()
       const undo: Undo[] = []
@@ -83,7 +89,8 @@ export function addRun(program: Command): void {
         context.say(clauseWithHint(err))
         process.exitCode = err.exitCode
       } finally {
-        for (const one of undo.reverse()) await one()
+        const over = AbortSignal.timeout(SETTLE_MS)
+        for (const one of undo.reverse()) await one(over)
       }
     })
 }
@@ -113,7 +120,10 @@ async function prepare(
     return registration
   }
   const { dnsName: dnsNames } = options
-  const own = await hold(agent.call(client => register(options.as, { ...common, client, dnsNames, wait: 'local' })))
+  const { as } = options
+  const own = as && (await hold(agent.call(client => register(as, { ...common, client, dnsNames, wait: 'local' }))))
+  // Without an agent there is nothing that the command could reach.
+  if (!own) await agent.call(client => client.workload.listServices({ pattern: '*.*.*.*' }, { signal }))
   const { client } = agent
   undo.unshift(() => client.close())
   for (const { address, port } of serves) {
@@ -123,35 +133,41 @@ async function prepare(
   const uidOf = await callersAt('tcp').catch((err: unknown): undefined => {
     if (options.proxy) throw withoutProxy(err)
   })
-  for (const pair of forwards) undo.push(await forward(pair, { client, as: options.as, uidOf, onFailure }))
+  for (const pair of forwards) undo.push(await forward(pair, { client, as, uidOf, onFailure }))
   let proxy: string | undefined
   if (options.proxy && uidOf !== undefined) {
     const uids = new Set([ownUid()])
-    const to = { client, as: options.as, strategy: 'balanced', application: APPLICATION } as const
+    const to = { client, as, strategy: 'balanced', application: APPLICATION } as const
     const onDrops = (text: string): void => failures.line(text, performance.now())
     const uidOfSender = await sendersHere()
     const local = meshProxy({ ...to, uidOf, uidOfSender, uids, keepAliveMs: KEEP_ALIVE_MS, onDrops, onFailure })
     proxy = await local.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 })
-    undo.push(() => local.close())
+    undo.push(over => ended(local, over))
   }
   let svidDir: string | undefined
-  if (options.svidFiles === true) {
+  if (own && options.svidFiles === true) {
     const files = await SvidFiles.write(client, own.spiffeId, say, signal)
     undo.push(() => files.remove())
     svidDir = files.path
   }
-  return environmentFor(process.env, { runtimeDir: client.runtimeDir, spiffeId: own.spiffeId, proxy, svidDir })
+  return environmentFor(process.env, {
+    runtimeDir: client.runtimeDir,
+    spiffeId: own ? own.spiffeId : undefined,
+    proxy,
+    svidDir
+  })
 }
 
 interface ForwardPlace {
   readonly client: AgentClient
-  readonly as: string
+  readonly as: string | undefined
   readonly uidOf: Awaited<ReturnType<typeof callersAt>> | undefined
   readonly onFailure: (err: unknown) => void
 }
 
 async function forward({ address, port }: AddressPort, place: ForwardPlace): Promise<Undo> {
-  const { client, as, uidOf, onFailure } = place
+  const { client, uidOf, onFailure } = place
+  const as = place.as ?? defaultSource(address)
   const forwarder = new StreamForwarder({
     open: async (local, signal) => {
       const uid = uidOf?.(local) ?? ownUid()
@@ -171,7 +187,20 @@ async function forward({ address, port }: AddressPort, place: ForwardPlace): Pro
     const { code, reason } = WarrenError.from(cause)
     throw new WarrenError(code, reason, { hint: `Choose another: --forward ${address}=PORT.`, cause })
   }
-  return () => forwarder.close()
+  return over => ended(forwarder, over)
+}
+
+async function ended(ports: Pick<StreamForwarder, 'settle' | 'close'>, over: AbortSignal): Promise<void> {
+  await ports.settle(over)
+  ports.close()
+}
+
+/** Throws INVALID_OPTION for what needs an address of the command. */
+function requireOwn({ as, svidFiles, dnsName }: RunOptions): void {
+  if (as !== undefined || (svidFiles === undefined && dnsName === undefined)) return
+  throw new WarrenError(ErrorCode.InvalidOption, '--svid-files and --dns-name are for the certificate of --as', {
+    hint: 'Say whose it is: --as dev.shop.cart.default.'
+  })
 }
 
 function withoutProxy(err: unknown): WarrenError {

@@ -22,7 +22,7 @@ export class FreshDocuments {
   readonly #options: FreshDocumentsOptions
   #known: { readonly documents: Documents; readonly atMs: number } | undefined
   #askedMs = Number.NEGATIVE_INFINITY
-  #asking: Promise<void> | undefined
+  #pending: Promise<void> | undefined
 
   constructor(options: FreshDocumentsOptions) {
     this.#options = options
@@ -32,11 +32,11 @@ export class FreshDocuments {
   async get(): Promise<Documents | undefined> {
     const { nowMs } = this.#options
     if (nowMs() - this.#askedMs >= FRESH_MS) {
-      this.#asking ??= this.#ask().finally(() => {
-        this.#asking = undefined
+      this.#pending ??= this.#ask().finally(() => {
+        this.#pending = undefined
       })
     }
-    await this.#asking
+    await this.#pending
     const known = this.#known
     return known !== undefined && nowMs() - known.atMs < MAX_STALE_MS ? known.documents : undefined
   }

@@ -1,7 +1,8 @@
 /** What a command that is run over the mesh finds in its environment. */
 export interface Surroundings {
   readonly runtimeDir: string
-  readonly spiffeId: string
+  /** Of the address that is registered for the command. @default none is */
+  readonly spiffeId?: string | undefined
   /** Where its proxy listens. @default none */
   readonly proxy?: string | undefined
   /** Where the files of its certificate are. @default nowhere */
@@ -15,7 +16,7 @@ export function environmentFor(inherited: NodeJS.ProcessEnv, surroundings: Surro
   const { runtimeDir, spiffeId, proxy, svidDir } = surroundings
   const identity = {
     WARREN_RUNTIME_DIR: runtimeDir,
-    WARREN_SPIFFE_ID: spiffeId,
+    ...(spiffeId !== undefined && { WARREN_SPIFFE_ID: spiffeId }),
     SPIFFE_ENDPOINT_SOCKET: `unix://${runtimeDir}/spiffe.sock`,
     ...(svidDir !== undefined && { WARREN_SVID_DIR: svidDir })
   }

@@ -72,6 +72,11 @@ export class LocalProxy {
     return this.#bound
   }
 
+  /** Takes no more clients, and resolves once those that it has are served to their end, or `signal` aborts. */
+  async settle(signal: AbortSignal): Promise<void> {
+    await this.#forwarder.settle(signal)
+  }
+
   /** Resets every client and frees the port or path. */
   close(): void {
     this.#forwarder.close()

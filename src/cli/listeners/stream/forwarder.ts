@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { MeshSocket } from '../../../client/index.ts'
-import { loadResetOnClose, type ResetOnClose } from '../../../core/index.ts'
+import { loadResetOnClose, type ResetOnClose, raceAbort } from '../../../core/index.ts'
 import type { ListenerSockets } from '../../../listeners/index.ts'
 import { relaySockets } from './relay.ts'
 
@@ -28,6 +28,7 @@ export interface StreamForwarderOptions {
 export class StreamForwarder {
   readonly #options: StreamForwarderOptions
   readonly #clients = new Set<Socket>()
+  readonly #serving = new Set<Promise<void>>()
   #servers: Server[] = []
   #remove = (): void => {}
   #resetOnClose: ResetOnClose | undefined
@@ -50,6 +51,14 @@ export class StreamForwarder {
     this.#remove()
     for (const server of this.#servers) server.close()
     this.#servers = []
+  }
+
+  /** Takes no more clients, and resolves once those that it has are served to their end, or `signal` aborts. */
+  async settle(signal: AbortSignal): Promise<void> {
+    // Who connected a moment ago is accepted in this turn of the event loop.
+    await new Promise(resolve => setImmediate(resolve))
+    this.pause()
+    await raceAbort(Promise.all(this.#serving), signal).catch(() => {})
   }
 
   #makeServer(): Server {
@@ -78,7 +87,10 @@ export class StreamForwarder {
     this.#resetOnClose?.(client, true)
     // All has been sent to it, and the end.
     client.once('finish', () => this.#resetOnClose?.(client, false))
-    this.#serve(client).catch((err: unknown) => this.#options.onFailure(err))
+    const serving = this.#serve(client)
+      .catch((err: unknown) => this.#options.onFailure(err))
+      .finally(() => this.#serving.delete(serving))
+    this.#serving.add(serving)
   }
 
   async #serve(client: Socket): Promise<void> {
