@@ -140,6 +140,9 @@ test(
       []
     )
     await c.program.says(/relaying between two members/, 'stderr')
+    // What it passes on are TCP connections: a busy flow has one of its own.
+    client.stdin.write(`${'much '.repeat(200_000)}\n`)
+    await waitFor(async () => (await carriers(b)).includes('relay via wombat fastpath'), 'the flow to move')
     assert.match(await c.cli('metrics'), /warren_mesh_relays_total\{result="joined"\} [1-9]/)
   }
 )

@@ -225,7 +225,7 @@ export const METRICS = Object.freeze({
   ),
   warren_reverse_connections_total: counter(
     { role: ['requester', 'dialler'], result: ['ok', 'failed', 'unknown'] },
-    'Connections that a host makes because another one, which cannot dial it, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'
+    'Connections that a host makes because another one, which cannot dial it or relays, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'
   ),
   warren_punched_connections_total: counter(
     { role: ['requester', 'invited', 'rendezvous'], result: ['ok', 'failed'] },

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { connectTcp, ErrorCode, LruMap, raceStaggered, WarrenError, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Relay, RelayClient } from '../carriers/index.ts'
-import { type ReverseDeps, TOKEN_BYTES, TokenBatches } from '../reverse/index.ts'
+import { GoodEnds, type ReverseDeps, TOKEN_BYTES, TokenBatches } from '../reverse/index.ts'
 import { RELAY_ASK_TIMEOUT_MS, STAGGER_MS } from '../timing.ts'
 import type { RelayDeps } from './deps.ts'
 import { encodePreamble, encodeRequest, proofOf } from './format.ts'
@@ -28,6 +28,7 @@ export class JoinedConnections implements RelayClient {
   readonly #options: RelayClientOptions
   /** Tokens for one relay and one agent that come while a request is under way leave together. */
   readonly #batches: TokenBatches<Way>
+  readonly #good = new GoodEnds()
   readonly #worked = new LruMap<PeerKey, PeerKey>(MAX_REMEMBERED)
 
   constructor(options: RelayClientOptions) {
@@ -66,11 +67,15 @@ export class JoinedConnections implements RelayClient {
     try {
       const token = randomBytes(TOKEN_BYTES)
       await this.#batches.ask(`${relay} ${wanted}`, token)
-      const ends = reverse.dataPortsOf(relay)
+      const ends = this.#good.ordered(relay, reverse.dataPortsOf(relay))
       if (ends.length === 0)
         throw new WarrenError(ErrorCode.DestinationUnreachable, 'the ports of the relay are not known')
       const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
-      const attempts = ends.map(end => (limit: AbortSignal) => connectTcp({ ...end, ...how }, limit))
+      const attempts = ends.map(end => async (limit: AbortSignal) => {
+        const made = await connectTcp({ ...end, ...how }, limit)
+        this.#good.reached(relay, end)
+        return made
+      })
       const socket = await raceStaggered(attempts, STAGGER_MS, signal, late => late.destroy())
       socket.on('error', () => {})
       socket.write(encodePreamble(proofOf({ token, relay, dialler: reverse.peer })))

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { spliceStreams } from '../../core/index.ts'
-import { boundKernelBuffers, bufferPool, canTakeOver, takeOver } from '../fastpath/index.ts'
+import { boundKernelBuffers, canTakeOver, READ_BYTES, readPool, takeOver } from '../fastpath/index.ts'
 
 /** Bytes of each direction, from the first connection to the second and back. */
 export interface PassedOn {
@@ -78,10 +78,10 @@ class End {
   /** Returns false if the bytes wait; `onRoom` is called when they do not any more. */
   send(bytes: Buffer, onRoom: () => void): boolean {
     const { socket } = this
-    const lent = bytes.length > SMALL_BYTES ? bufferPool.take() : undefined
+    const lent = bytes.length > SMALL_BYTES && bytes.length <= READ_BYTES ? readPool.take() : undefined
     const own = lent === undefined ? Buffer.from(bytes) : lent.subarray(0, bytes.copy(lent))
     socket.write(own, () => {
-      if (lent !== undefined) bufferPool.give(lent)
+      if (lent !== undefined) readPool.give(lent)
       if (socket.writableLength > 0) return
       this.#onRoom?.()
       this.#onRoom = undefined

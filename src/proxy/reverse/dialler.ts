@@ -22,6 +22,7 @@ import { PathMemory } from '../path-memory.ts'
 import { REVERSE_BACKOFF_MAX_MS, REVERSE_BACKOFF_MS, REVERSE_DIAL_TIMEOUT_MS, STAGGER_MS } from '../timing.ts'
 import type { ReverseDeps } from './deps.ts'
 import { decodeTokens, encodePreamble, proofOf } from './format.ts'
+import { GoodEnds } from './good-ends.ts'
 import {
   MAX_REVERSE_DIALS,
   MAX_REVERSE_DIALS_PER_HOST,
@@ -68,6 +69,7 @@ export class ReverseDialler {
   readonly #rates = new TokenBuckets<PeerKey>({ ...REVERSE_RATE, maxKeys: MAX_REVERSE_HOSTS })
   readonly #dials = new Quota<PeerKey>(MAX_REVERSE_DIALS_PER_HOST, MAX_REVERSE_DIALS)
   readonly #failures: PathMemory
+  readonly #good = new GoodEnds()
 
   constructor(options: ReverseDiallerOptions) {
     this.#options = options
@@ -94,7 +96,7 @@ export class ReverseDialler {
     if (tokens === undefined)
       throw new WarrenError(ErrorCode.MessageMalformed, 'a request for connections has no tokens')
     if (this.#failures.isBlocked(peer)) throw unreachable('the data port of this host was not reached a moment ago')
-    const ends = deps.dataPortsOf(peer).slice(0, MAX_REVERSE_PORTS)
+    const ends = this.#good.ordered(peer, deps.dataPortsOf(peer).slice(0, MAX_REVERSE_PORTS))
     if (ends.length === 0) throw unreachable('its agent does not know where the data port of this host is')
     let accepted = 0
     for (const token of tokens) {
@@ -144,7 +146,11 @@ export class ReverseDialler {
       isReached = true
     }
     try {
-      const attempts = ends.map(end => (limit: AbortSignal) => connectBack(end, preamble, onReached, limit))
+      const attempts = ends.map(end => async (limit: AbortSignal) => {
+        const one = await connectBack(end, preamble, onReached, limit)
+        this.#good.reached(peer, end)
+        return one
+      })
       const made = await within(REVERSE_DIAL_TIMEOUT_MS, [stopping], limit =>
         raceStaggered(attempts, STAGGER_MS, limit, late => late.socket.destroy())
       )

@@ -1,5 +1,6 @@
 export type { ReverseDeps } from './deps.ts'
 export { type AskedFor, type ReverseConnection, ReverseDialler } from './dialler.ts'
 export { decodeTokens, REVERSE_FIRST_BYTE, TOKEN_BYTES } from './format.ts'
+export { GoodEnds } from './good-ends.ts'
 export { ReverseRequester } from './requester.ts'
 export { TokenBatches } from './token-batches.ts'
