@@ -28,7 +28,13 @@ const SERVERS = {
       ['direct', 'udp']
     ]
   },
-  closed: { way: 'libp2p, since neither reaches the data port of the other', shown: [['mesh'], ['mesh']] },
+  closed: {
+    way: 'libp2p, since neither reaches the data port of the other, or a connection that both begin',
+    shown: [
+      ['mesh', 'punched', 'punched fastpath'],
+      ['mesh', 'punched']
+    ]
+  },
   apart: { way: 'a relay', shown: [['relay'], ['relay']] },
   hidden: {
     way: 'a connection that it dials back from behind a NAT',

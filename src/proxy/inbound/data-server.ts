@@ -155,7 +155,7 @@ export class DataServer {
 
   /** Serves a connection that this agent made because another asked for it. */
   serveMade({ socket, firstByte: byte, place, peer }: MadeConnection, path: Path): void {
-    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place, path.name)
     else {
       this.acceptCarrier(socket, peer, path)
       place.release()
@@ -179,7 +179,7 @@ export class DataServer {
   #accept(socket: Socket): void {
     firstByte(socket, this.#limiter, (byte, place) => {
       const opening = this.#openings[byte]
-      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+      if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place, DATA_PORT_PATH.name)
       else if (opening !== undefined) opening.accept(socket, place)
       else this.#acceptor(DATA_PORT_PATH).acceptTcp(socket, place.release)
     })
