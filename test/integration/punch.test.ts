@@ -84,9 +84,8 @@ test(
     if (!needsCommand(t, 'nft')) return
     const { hosts, agents, dial } = await start(scopeOf(t))
     const { open, left, right } = agents
-    const relayed = await dial()
+    const [relayed, said] = await Promise.all([dial(), left.attempt(['explain', SHOP, SITE])])
     assert.deepEqual(await carriers(left), ['relay via open'])
-    const said = await left.attempt(['explain', SHOP, SITE])
     assert.match(
       said.stdout,
       /relay via open: .*punched does not answer \(arranged by open: no connection came about.* the NAT of this host changes ports: \d+ became \d+/
