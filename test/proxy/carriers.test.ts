@@ -118,6 +118,29 @@ test('a probe asks an agent to dial back only when it cannot be dialled, and ver
   assert.match(mistaken.text, /^mesh: .*; reverse does not answer \(the agent of c answers there\); mesh answers/)
 })
 
+test('a probe has a connection between NATs made only when no better carrier reaches the agent, and verifies who comes', async t => {
+  const address = await agentOf(t)
+  const verifyAgent = () => ({ ok: true, identity: { machine: 'b', peer: PEER } }) as const
+  let asked = 0
+  const punch = {
+    canReach: () => true,
+    connect: (): Promise<Socket> => {
+      asked += 1
+      return connectTcp(parseHostPort(address), AbortSignal.timeout(5_000))
+    }
+  }
+  await probed([address], { askAlive: answers, verifyAgent, punch })
+  assert.equal(asked, 0)
+  const { text } = await probed(['127.0.0.1:1'], { verifyAgent, punch, helperFor: async () => 'gamma' })
+  assert.match(
+    text,
+    /^punched: .*; punched answers in [\d.]+ ms; mesh does not .*; relay via gamma answers in [\d.]+ ms$/
+  )
+  const other = () => ({ ok: true, identity: { machine: 'c', peer: PEER } }) as const
+  const mistaken = await probed(['127.0.0.1:1'], { askAlive: answers, verifyAgent: other, punch })
+  assert.match(mistaken.text, /^mesh: .*; punched does not answer \(the agent of c answers there\); mesh answers/)
+})
+
 test('a probe takes no other host for the one that it is for, and says whose agent answers', async t => {
   const address = await agentOf(t)
   for (const [verdict, why] of [

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { describe, it } from 'node:test'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { waitFor } from '../harness/wait-for.ts'
 import { DEAD, relayBy, unreachable } from './support/carriers.ts'
 import { proxyTo } from './support/proxy.ts'
-import { Accepted, dial, readBytes } from './support/sockets.ts'
+import { Accepted, dial, endOf, readBytes } from './support/sockets.ts'
 import { type Host, World } from './support/world.ts'
 
+const PIECE_BYTES = 16 * 1024
 const NAME = 'dev.test.server.default'
 
 /** Two hosts, an echo on the far one, and a way to open flows to it. */
@@ -65,6 +67,32 @@ describe('the way to another host', () => {
     first.write('y')
     assert.equal((await readBytes(first, 1)).toString(), 'y')
     assert.equal(near.proxy.flows()[0]?.carrier, 'relay via gamma')
+  })
+
+  it('is the better one also for an open flow that carries much, without a byte lost, and for both ends', async () => {
+    await using world = await World.create()
+    const { near, far, open } = await pair(world)
+    const [good] = [far.dataAddresses]
+    far.dataAddresses = DEAD
+    near.openStream = unreachable
+    const client = await open()
+    assert.equal(newest(near), 'relay via gamma')
+    far.dataAddresses = good
+    near.proxy.pathAppeared('beta')
+    const sent = randomBytes(4 * 1024 * 1024)
+    const received = readBytes(client, sent.length)
+    for (let at = 0; at < sent.length; at += PIECE_BYTES) client.write(sent.subarray(at, at + PIECE_BYTES))
+    assert.ok((await received).equals(sent))
+    // The end of a move is seen with the next bytes.
+    await waitFor(async () => {
+      client.write('y')
+      await readBytes(client, 1)
+      return [near, far].every(host => newest(host) === 'fastpath')
+    }, 'both ends to move')
+    world.allows = () => false
+    far.proxy.reevaluate('the test denies it')
+    assert.equal((await endOf(client)).end, 'cut')
+    assert.deepEqual(near.proxy.flows(), [])
   })
 
   it('leaves a session that is silent for the next way, before its flows are given up', async () => {

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { Metrics, UnprovenPlace } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
+import { noteCarrier } from './carrier-of.ts'
 import { decodePreamble, isPooled, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
@@ -45,16 +46,16 @@ export class FastPathAcceptor {
 
   /**
    * Serves a connection whose first byte is that of a fast-path connection and has not been consumed. It keeps `place`, that of
-   * a peer that has not proved itself, until it has.
+   * a peer that has not proved itself, until it has. `carrier`: its path.
    */
-  enter(socket: Socket, place: UnprovenPlace): void {
+  enter(socket: Socket, place: UnprovenPlace, carrier: string): void {
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_TIMEOUT_MS)
     const take = (): void => {
       const bytes: Buffer | null = socket.read(PREAMBLE_BYTES)
       if (bytes === null) return
       socket.off('readable', take)
       try {
-        this.#admit(socket, bytes, place)
+        this.#admit(socket, bytes, place, carrier)
       } catch {
         socket.destroy()
       }
@@ -65,7 +66,7 @@ export class FastPathAcceptor {
     take()
   }
 
-  #admit(former: Socket, bytes: Buffer, place: UnprovenPlace): void {
+  #admit(former: Socket, bytes: Buffer, place: UnprovenPlace, carrier: string): void {
     const preamble = decodePreamble(bytes)
     const host = preamble === undefined ? undefined : this.#hosts.get(preamble.sessionTag.toString('latin1'))
     // The version is in the clear, so another one than agreed is somebody's who changed it on the way.
@@ -103,6 +104,7 @@ export class FastPathAcceptor {
         }
       }
     )
+    noteCarrier(connection, carrier)
     const { socket, remaining } = takeOver(former, read => connection.received(read))
     // The former socket closes now; the place stays with the connection.
     former.off('close', place.release)

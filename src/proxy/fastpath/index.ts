@@ -1,3 +1,4 @@
+export { carrierOf, noteCarrier } from './carrier-of.ts'
 export { dialFastPath } from './dial-fastpath.ts'
 export { duplicator } from './duplicate.ts'
 export { FastPathAcceptor } from './fastpath-acceptor.ts'

@@ -27,6 +27,8 @@ export type UpgradePath = {
       /** This end, which opened the session, connects it once the flow is worth it. Rejects when there can be none. */
       readonly dial: () => Promise<RecordConnection>
       readonly thresholds: UpgradeThresholds
+      /** Time after which `dial` may work, if it has not. @default it is not called again */
+      readonly retryMs?: () => number
     }
   | {
       /** This end waits for it. The returned function stops that. */

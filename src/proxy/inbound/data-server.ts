@@ -156,7 +156,7 @@ export class DataServer {
 
   /** Serves a connection that this agent made because another asked for it. */
   serveMade({ socket, firstByte: byte, place, peer }: MadeConnection, path: Path): void {
-    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place, path.name)
     else {
       this.acceptCarrier(socket, peer, path)
       place.release()
@@ -195,7 +195,7 @@ export class DataServer {
 
   #begin(socket: Socket, byte: number, place: UnprovenPlace, path: Path): void {
     const opening = this.#openings[byte]
-    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place)
+    if (byte === FIRST_BYTE) this.#fastPathAcceptor.enter(socket, place, path.name)
     else if (opening !== undefined) opening.accept(socket, place)
     else this.#acceptor(path).acceptTcp(socket, place.release)
   }

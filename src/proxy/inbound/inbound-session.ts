@@ -39,8 +39,7 @@ export class InboundSession {
   readonly #socket: TLSSocket
   readonly #session: ServerHttp2Session
   readonly #context: InboundContext
-  /** Undefined if its connection does not allow another one beside it. */
-  readonly #fastPath: InboundFastPath | undefined
+  readonly #fastPath: InboundFastPath
   readonly #flows = new Set<Flow>()
   readonly #requests = new RecordRequests()
   readonly #watched: Watched
@@ -63,12 +62,11 @@ export class InboundSession {
     this.path = path
     this.#socket = socket
     this.#context = context
-    if (path.allows.fastPath) {
-      const onAsked = (connection: PooledConnection, open: Buffer, gone: AbortSignal): void =>
-        void this.#serveOnPooledConnection(connection, open, gone)
-      const version = (): number | undefined => agreedVersions(this.#session.remoteSettings).fastPath
-      this.#fastPath = new InboundFastPath({ socket, version, acceptor, budget: context.fastPath, onAsked })
-    }
+    const onAsked = (connection: PooledConnection, open: Buffer, gone: AbortSignal): void =>
+      void this.#serveOnPooledConnection(connection, open, gone)
+    const version = (): number | undefined => agreedVersions(this.#session.remoteSettings).fastPath
+    // Whatever the path of the session: the opener may find a better one for its flows.
+    this.#fastPath = new InboundFastPath({ socket, version, acceptor, budget: context.fastPath, onAsked })
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
     const { deps, warnings, stopping } = context
@@ -105,7 +103,7 @@ export class InboundSession {
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
       this.#packets.close()
-      this.#fastPath?.onSessionClosed()
+      this.#fastPath.onSessionClosed()
       socket.destroy()
     })
   }
@@ -182,7 +180,7 @@ export class InboundSession {
 
   #streamEnd(flow: Flow, stream: ServerHttp2Stream): StreamEnd {
     const link = this.#linkOf(flow, { id: stream.id ?? 0, number: 0 })
-    const upgradePath = this.#fastPath?.upgradePathFor(stream)
+    const upgradePath = this.#fastPath.upgradePathFor(stream)
     return { kind: 'stream', stream, upgradePath, link, resuming: this.#context.resumable }
   }
 
@@ -221,7 +219,7 @@ export class InboundSession {
     if (path === PROOF_PATH) {
       if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
       await this.#proofs.serve(stream)
-    } else if (path === FAST_PATH_CUTS_PATH && this.#fastPath !== undefined) this.#fastPath.keep(stream)
+    } else if (path === FAST_PATH_CUTS_PATH) this.#fastPath.keep(stream)
     else if (path === RESUME_PATH && this.#resume !== undefined) this.#resume.keep(stream)
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }

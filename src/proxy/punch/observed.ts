@@ -19,6 +19,15 @@ export class Observed {
   /** Those that came before the request that names them. Each has a place, so these are bounded. */
   readonly #seen = new Map<string, Seen>()
   readonly #waiting = new Map<string, (seen: Seen) => void>()
+  /** Those that are recognised, and not closed yet. */
+  readonly #taken = new Set<Socket>()
+
+  constructor(stopping: AbortSignal) {
+    const closeAll = (): void => {
+      for (const socket of this.#taken) socket.destroy()
+    }
+    stopping.addEventListener('abort', closeAll, { once: true })
+  }
 
   /** Takes a connection whose first byte has not been consumed. */
   accept(socket: Socket, place: UnprovenPlace): void {
@@ -31,8 +40,13 @@ export class Observed {
       this.#add(decodePreamble(bytes), socket, () => {
         clearTimeout(timer)
         place.release()
+        if (socket.destroyed) return
+        this.#taken.add(socket)
         const end = setTimeout(() => socket.destroy(), OBSERVED_MS)
-        socket.once('close', () => clearTimeout(end))
+        socket.once('close', () => {
+          this.#taken.delete(socket)
+          clearTimeout(end)
+        })
       })
     }
     socket.on('readable', take)
@@ -43,17 +57,17 @@ export class Observed {
   async endOf(proof: Buffer, signal: AbortSignal): Promise<HostPort> {
     const key = keyOf(proof)
     const before = this.#seen.get(key)
-    if (before !== undefined) return this.#taken(key, before)
+    if (before !== undefined) return this.#take(key, before)
     const arrived = Promise.withResolvers<Seen>()
     this.#waiting.set(key, arrived.resolve)
     try {
-      return this.#taken(key, await raceAbort(arrived.promise, signal))
+      return this.#take(key, await raceAbort(arrived.promise, signal))
     } finally {
       this.#waiting.delete(key)
     }
   }
 
-  #taken(key: string, { end, take }: Seen): HostPort {
+  #take(key: string, { end, take }: Seen): HostPort {
     this.#seen.delete(key)
     take()
     return end

@@ -53,7 +53,7 @@ interface Waiting {
  */
 export class Rendezvous {
   readonly #options: RendezvousOptions
-  readonly #observed = new Observed()
+  readonly #observed: Observed
   readonly #rates = new TokenBuckets<PeerKey>({ ...PUNCH_RATE, maxKeys: MAX_PUNCH_HOSTS })
   readonly #places = new Quota<PeerKey>(MAX_PUNCH_ASKS_PER_HOST, MAX_PUNCH_ASKS)
   /** Requesters whose invitation has not been followed yet. */
@@ -61,6 +61,7 @@ export class Rendezvous {
 
   constructor(options: RendezvousOptions) {
     this.#options = options
+    this.#observed = new Observed(options.stopping)
   }
 
   /** Takes a connection to the data port that shows where a host comes from; its first byte has not been consumed. */

@@ -6,6 +6,7 @@ import {
   spliceDatagrams,
   UdpLeg
 } from '../datagram/index.ts'
+import { carrierOf } from '../fastpath/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { pooledLeg, readLittle, socketLeg, streamLeg } from '../legs/index.ts'
 import type { ClientEnd, DatagramEnd, FlowEnds, ResumableEnd, StreamEnd } from './ends.ts'
@@ -40,6 +41,7 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
     }
     case 'records': {
       flow.isOnFastPath = true
+      flow.carrier = carrierOf(far.connection.connection) ?? flow.carrier
       const pooled = pooledLeg(far.connection)
       const leg = resumable(flow, far, nearSide, pooled, next => moves.onStream(joined, next, leg))
       const joined = join(leg)

@@ -1,5 +1,5 @@
 import type { Http2Stream } from 'node:http2'
-import type { RecordConnection, UpgradePath, UpgradeThresholds } from '../fastpath/index.ts'
+import { carrierOf, type RecordConnection, type UpgradePath, type UpgradeThresholds } from '../fastpath/index.ts'
 import type { ByteLeg, Cut, Flow } from '../flow/index.ts'
 import { joiningLeg, type Started } from '../legs/index.ts'
 import { FAST_PATH_START_TIMEOUT_MS } from '../timing.ts'
@@ -63,6 +63,7 @@ class Place {
 function move({ flow, relay, side, onMoved }: UpgradeOptions, connection: RecordConnection, started?: Started): void {
   const leg = joiningLeg(connection, started)
   flow.isOnFastPath = true
+  flow.carrier = carrierOf(connection) ?? flow.carrier
   relay.swap(side, leg, relay.sentTo(side))
   onMoved(leg)
 }
@@ -111,8 +112,24 @@ class Dialling {
         connection.destroy()
         this.#place.give()
       },
-      () => this.#place.give()
+      () => {
+        this.#place.give()
+        this.#askLater()
+      }
     )
+  }
+
+  /** With a read after the pause, if another attempt may work. */
+  #askLater(): void {
+    const { relay, isOver } = this.#options
+    const { retryMs } = this.#path
+    if (retryMs === undefined || isOver()) return
+    const fromMs = performance.now() + retryMs()
+    relay.onRead = () => {
+      if (performance.now() < fromMs) return
+      relay.onRead = undefined
+      this.#ask()
+    }
   }
 }
 

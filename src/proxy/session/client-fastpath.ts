@@ -1,20 +1,23 @@
 import type { ClientHttp2Stream } from 'node:http2'
-import { type Logger, type Metrics, within } from '../../core/index.ts'
+import { type Logger, type Metrics, raceAbort, within } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
+import type { Path } from '../carriers/index.ts'
 import {
   canTakeOver,
   dialFastPath,
   type FastPathBudget,
   type FastPathCuts,
   MAX_POOLED_PER_SESSION,
+  noteCarrier,
   PooledConnection,
   type RecordConnection,
   type UpgradePath,
   type UpgradeThresholds
 } from '../fastpath/index.ts'
-import { FAST_PATH_PAUSE_MS, FAST_PATH_TIMEOUT_MS, POOLED_IDLE_MS } from '../timing.ts'
+import { DIRECT_BACKOFF_MS, FAST_PATH_PAUSE_MS, FAST_PATH_TIMEOUT_MS, POOLED_IDLE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { askForCuts } from './ask-for-cuts.ts'
+import { besideOf, type FindBeside } from './beside.ts'
 
 const WINDOW_MS = 1_000
 /** The largest even number that fits in a preamble. */
@@ -22,6 +25,9 @@ const LAST_ID = 0xffff_fffe
 
 export interface ClientFastPathOptions {
   readonly dialled: Dialled
+  readonly path: Path
+  /** Finds another path for these connections, if that of the session is not TCP. */
+  readonly beside: FindBeside | undefined
   /** Places for fast-path connections of this agent. */
   readonly budget: FastPathBudget
   readonly thresholds: UpgradeThresholds
@@ -37,6 +43,7 @@ export class ClientFastPath {
   /** Aborts when the session has closed. */
   readonly #onClosed = new AbortController()
   #notBeforeMs = Number.NEGATIVE_INFINITY
+  #pauseMs = 0
   #pending: Promise<FastPathCuts> | undefined
   #cuts: FastPathCuts | undefined
   readonly #pooled = new Map<number, PooledConnection>()
@@ -53,9 +60,13 @@ export class ClientFastPath {
 
   /** How a flow on `stream` may get a fast-path connection; undefined if it cannot now. */
   upgradePathFor(stream: ClientHttp2Stream): UpgradePath | undefined {
-    if (!this.#isPossible()) return undefined
-    const { budget, thresholds } = this.#options
-    return { budget, thresholds, dial: () => this.#dial(stream.id) }
+    const { budget, thresholds, beside } = this.#options
+    if (beside === undefined ? !this.#isPossible() : !this.#isKnown()) return undefined
+    const dial = () => this.#dial(stream.id)
+    // A better path may appear while the flow lasts.
+    return beside === undefined
+      ? { budget, thresholds, dial }
+      : { budget, thresholds, dial, retryMs: () => this.#retryMs }
   }
 
   /** Removes and returns an idle pooled connection, if there is one. */
@@ -109,8 +120,16 @@ export class ClientFastPath {
   }
 
   #isPossible(): boolean {
-    const { dialled, nowMs } = this.#options
-    return canTakeOver() && dialled.versions.fastPath !== undefined && nowMs() >= this.#notBeforeMs
+    return this.#isKnown() && this.#options.nowMs() >= this.#notBeforeMs
+  }
+
+  #isKnown(): boolean {
+    return canTakeOver() && this.#options.dialled.versions.fastPath !== undefined
+  }
+
+  /** Until another attempt may work. */
+  get #retryMs(): number {
+    return Math.max(0, this.#notBeforeMs - this.#options.nowMs())
   }
 
   /** Rejects when there can be none; the place for it must be given back then. */
@@ -168,16 +187,19 @@ export class ClientFastPath {
   }
 
   async #dial(streamId: number | undefined): Promise<RecordConnection> {
-    const { dialled, metrics } = this.#options
+    const { dialled, path, beside, metrics } = this.#options
     const { fastPath: version } = dialled.versions
-    const { remoteAddress: host, remotePort: port } = dialled.socket
-    if (host === undefined || port === undefined || streamId === undefined || version === undefined)
-      throw new Error('the session has ended')
+    if (streamId === undefined || version === undefined) throw new Error('the session has ended')
+    if (beside !== undefined && this.#retryMs > 0) throw new Error('there was no path a moment ago')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
-      const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], signal =>
-        dialFastPath({ exporter, streamId, version, to: dialled.connectBeside ?? { host, port } }, signal)
-      )
+      const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], async signal => {
+        const { to, carrier } = beside === undefined ? besideOf(dialled, path) : await raceAbort(beside(signal), signal)
+        const made = await dialFastPath({ exporter, streamId, version, to }, signal)
+        noteCarrier(made, carrier)
+        return made
+      })
+      this.#pauseMs = 0
       metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'ok' })
       return connection
     } catch (err) {
@@ -188,8 +210,10 @@ export class ClientFastPath {
   }
 
   #pause(err: unknown): void {
-    const { nowMs, log, machine } = this.#options
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs() + FAST_PATH_PAUSE_MS)
+    const { nowMs, log, machine, beside } = this.#options
+    const nextMs = Math.min(Math.max(2 * this.#pauseMs, DIRECT_BACKOFF_MS), FAST_PATH_PAUSE_MS)
+    this.#pauseMs = beside === undefined ? FAST_PATH_PAUSE_MS : nextMs
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs() + this.#pauseMs)
     log.debug('no fast-path connection beside a session', { machine, err })
   }
 }

@@ -7,6 +7,7 @@ import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } fro
 import { codeOf } from '../flow/index.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
 import type { Dialled } from '../tls/index.ts'
+import { type Beside, besideOf, type FindBeside } from './beside.ts'
 import { ClientFastPath } from './client-fastpath.ts'
 import { ClientResume } from './client-resume.ts'
 import { endSession } from './end-session.ts'
@@ -36,6 +37,7 @@ export interface ClientSessionOptions {
   /** Places for fast-path connections of this agent. */
   readonly fastPath: FastPathBudget
   readonly upgradeThresholds: UpgradeThresholds
+  readonly beside: FindBeside | undefined
   /** Called when the other agent does not answer, once for each such silence. */
   readonly onSilent: () => void
   readonly log: Logger
@@ -78,9 +80,9 @@ export class ClientSession {
     const { session, socket } = dialled
     const { machine } = destination
     this.#packets = new PacketPath({ port: options.packets, dialled, path, destination, nowMs, log })
-    if (path.allows.fastPath) {
-      const { fastPath: budget, upgradeThresholds: thresholds } = options
-      this.#fastPath = new ClientFastPath({ dialled, budget, thresholds, machine, nowMs, log, metrics })
+    const { beside, fastPath: budget, upgradeThresholds: thresholds } = options
+    if (path.allows.fastPath || beside !== undefined) {
+      this.#fastPath = new ClientFastPath({ dialled, path, beside, budget, thresholds, machine, nowMs, log, metrics })
     }
     this.#upgradeThresholds = options.upgradeThresholds
     this.#whenSilent = options.onSilent
@@ -107,6 +109,9 @@ export class ClientSession {
     })
     if (session.destroyed) options.liveness.unwatch(this.#watched)
   }
+
+  /** How further connections to the other agent are made. Throws if the session is not on TCP, or has ended. */
+  readonly besideIt = (): Beside => besideOf(this.#dialled, this.path)
 
   get isUsable(): boolean {
     const { session, socket } = this.#dialled

@@ -1,27 +1,27 @@
 import {
   detach,
   ErrorCode,
-  firstOf,
   type LimitName,
   type Logger,
   type Metrics,
   raceAbort,
-  raceStaggered,
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
-import { ANY_CARRIER, type Carried, type Carrier } from '../carriers/index.ts'
+import { ANY_CARRIER, type Carried, type Carrier, type Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
-import { CARRIER_STAGGER_MS, SESSION_IDLE_MS } from '../timing.ts'
-import { type CachedContext, type ContextCache, type DialOptions, NoCommonSession, sniOf } from '../tls/index.ts'
+import { SESSION_IDLE_MS } from '../timing.ts'
+import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
+import type { FindBeside } from './beside.ts'
 import { ClientSession } from './client-session.ts'
 import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
 import { namingVersions } from './naming-versions.ts'
 import { provenDestination } from './proven-destination.ts'
+import { raceCarriers } from './race-carriers.ts'
 import { SessionProver } from './session-prover.ts'
 
 export interface SessionPoolOptions {
@@ -109,27 +109,8 @@ export class SessionPool {
       }
       return warm
     }
-    const failures: string[] = []
-    let unsupported: WarrenError | undefined
-    const attempt = async (carrier: Carrier): Promise<ClientSession> => {
-      try {
-        return await this.#get(carrier, sourceId, destination, context)
-      } catch (err) {
-        failures.push(`${carrier.name}: ${WarrenError.from(err).reason}`)
-        if (err instanceof NoCommonSession) unsupported = err
-        throw err
-      }
-    }
-    const attempts = this.#carriers.groups(destination).map(group => () => firstOf(group.map(attempt)))
-    try {
-      // A late session is kept as well, for the next flow.
-      return await raceStaggered(attempts, CARRIER_STAGGER_MS, signal, () => {})
-    } catch (err) {
-      if (unsupported !== undefined && !signal.aborted) throw unsupported
-      if (signal.aborted || !WarrenError.is(err, ErrorCode.DestinationUnreachable)) throw err
-      const reason = `the agent of ${machine} does not answer (${failures.join('; ')})`
-      throw new WarrenError(ErrorCode.DestinationUnreachable, reason, { cause: err })
-    }
+    const get = (carrier: Carrier) => this.#get(carrier, sourceId, destination, context)
+    return await raceCarriers(this.#carriers.groups(destination), get, machine, signal)
   }
 
   /** Forgets failed paths to a host. */
@@ -240,6 +221,7 @@ export class SessionPool {
       liveness: this.#liveness,
       packets: this.#mayPacket ? this.#packets : undefined,
       fastPath: this.#fastPath,
+      beside: this.#besideOf(made.path, sourceId, destination.registrationId),
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
         this.#carriers.failed(carrier, machine)
@@ -256,6 +238,20 @@ export class SessionPool {
       this.#retired.delete(session)
     })
     return session
+  }
+
+  /** For flows of a session that is not on TCP: connections beside a better session, which is opened for them if it can be. */
+  #besideOf({ allows }: Path, sourceId: string, registrationId: string): FindBeside | undefined {
+    if (allows.fastPath || !this.#carriers.all.some(carrier => carrier.allows.fastPath)) return undefined
+    return async signal => {
+      const destination = this.#deps.directory.byId(registrationId)
+      if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
+      const context = await this.#contexts.get(sourceId)
+      const get = (carrier: Carrier) => this.#get(carrier, sourceId, destination, context)
+      const groups = this.#carriers.groups(destination).map(group => group.filter(one => one.allows.fastPath))
+      const better = groups.filter(group => group.length > 0)
+      return (await raceCarriers(better, get, destination.machine, signal)).besideIt()
+    }
   }
 
   #tryBeside(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {

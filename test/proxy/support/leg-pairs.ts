@@ -169,7 +169,7 @@ export async function records(
   scope.defer(acceptor.open({ version: 1, exporter: exporterOf(serverSocket), takerOf: () => taken.resolve }))
   const carried = new Set<Socket>()
   const inner = createServer({ allowHalfOpen: true, pauseOnConnect: true }, socket =>
-    acceptor.enter(socket, limiter.enter(socket))
+    acceptor.enter(socket, limiter.enter(socket), 'direct')
   )
   const doorPort = portOf(await listen(scope, inner, { host: '127.0.0.1', port: 0 }))
   // Somebody in between, who can break it without a word.
