@@ -83,8 +83,11 @@ export function compileStart({ platform, modules: packed, work, list = START_MOD
   }
 }
 
+/** Behind its length. */
 function compressed(bytes: Buffer): Buffer {
-  return zstdCompressSync(bytes, COMPRESSION)
+  const length = Buffer.alloc(4)
+  length.writeUInt32LE(bytes.length)
+  return Buffer.concat([length, zstdCompressSync(bytes, COMPRESSION)])
 }
 
 /** Divides the modules in those of the commands, those of an agent and the rest. A row of the table names its part, but the first. */

@@ -42,11 +42,15 @@ function load(number) {
   return module.exports
 }
 
-// What commands do not need is compressed. It is kept until V8 needs the memory.
+// What commands do not need is compressed, behind its length. With chunks of the usual size, as many small pieces of memory would
+// stay with the process. It is kept until V8 collects it.
 function unpack(name) {
   let content = unpacked.get(name)?.deref()
   if (content === undefined) {
-    content = process.getBuiltinModule('node:zlib').zstdDecompressSync(Buffer.from(getRawAsset(name)))
+    const asset = Buffer.from(getRawAsset(name))
+    // One more, so that zlib sees that nothing is left. It refuses fewer than 64.
+    const chunkSize = Math.max(asset.readUInt32LE() + 1, 64)
+    content = process.getBuiltinModule('node:zlib').zstdDecompressSync(asset.subarray(4), { chunkSize })
     unpacked.set(name, new WeakRef(content))
   }
   return content
