@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import test, { type TestContext } from 'node:test'
-import { parseHostPort } from '../../src/core/index.ts'
+import type { Transport } from '@libp2p/interface'
+import { parseHostPort, silentLogger } from '../../src/core/index.ts'
 import { meshEnd } from '../../src/mesh/index.ts'
+import { SharedPort, sharedPortTest } from '../../src/mesh/libp2p-shims/shared-port.ts'
 import { MAX_PENDING_CONNECTIONS_PER_HOST } from '../../src/mesh/limits.ts'
 import { settled } from '../harness/index.ts'
 import { connection, type Host, makeHost, startHost, until } from './support.ts'
@@ -122,6 +124,16 @@ test('a mesh knows where it has dialled a host, and of a host that has dialled i
   assert.deepEqual(ends.map(([found]) => found !== undefined).toSorted(), [false, true])
   for (const [found, listening] of ends) if (found !== undefined) assert.deepEqual(found, listening)
   assert.equal(a.mesh.dialledAt(a.mesh.peer), undefined)
+})
+
+test('a transport whose listeners do not show their server is found, and used without sharing', async () => {
+  const other = { createListener: () => ({}) } as unknown as Transport
+  const { run, isRequired } = sharedPortTest(other)
+  assert.match((await run(new AbortController().signal)) ?? '', /does not show its server/)
+  assert.equal(isRequired, false)
+  const enter = (): never => assert.fail('a connection was held')
+  const shared = new SharedPort({ enter, log: silentLogger, stopping: new AbortController().signal })
+  assert.deepEqual(shared.watch(other).createListener({} as never), {})
 })
 
 test('a mesh address leads to a host and a port', () => {
