@@ -174,6 +174,7 @@ test('every command whose argument or option is an address, a machine or a path 
     'user|any',
     'key=value',
     'uid',
+    'uid|uid=address',
     'address=port',
     'mode',
     'seq:hash',

@@ -46,7 +46,7 @@ export function addDns(program: Command): void {
     .option('--scope <scope>', 'let GROUP.NAME.warren stand for SCOPE.GROUP.NAME.default')
     .option('--port <port>', 'port of services that declare none; may be repeated', collect)
     .option(
-      '--allow-uid <uid[=address]>',
+      '--allow-uid <uid|uid=address>',
       'connect the programs of this user too, as you or as that address; may be repeated',
       collect
     )
