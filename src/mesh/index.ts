@@ -1,5 +1,5 @@
 export { createMesh } from './create-mesh.ts'
-export { meshEnd } from './dialing/index.ts'
+export { meshEnd } from './mesh-end.ts'
 export type {
   AdmissionVerdict,
   GossipHandler,

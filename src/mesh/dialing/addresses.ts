@@ -49,12 +49,6 @@ export function socketAddress(address: string): HostPort & { readonly family?: 4
   return { host: name, port: Number(rest[0]?.value), ...(family === undefined ? {} : { family }) }
 }
 
-/** Where the mesh address of a host leads, without its zone. Throws INVALID_ARGUMENT for any other text, however long. */
-export function meshEnd(text: string): HostPort {
-  const { host, port } = socketAddress(parsePeerAddress(text).address)
-  return { host, port }
-}
-
 /** The multiaddr that libp2p dials. */
 export function dialAddress(address: string, peer: PeerKey | undefined): Multiaddr {
   return multiaddr(peer === undefined ? address : `${address}/p2p/${peer}`)

@@ -1,4 +1,4 @@
-export { advertised, listenAddress, meshEnd, parsePeerAddress } from './addresses.ts'
+export { advertised, listenAddress, parsePeerAddress, socketAddress } from './addresses.ts'
 export { dial, type Reached, reach } from './dial.ts'
 export { type Discovery, type DiscoveryOptions, discovery } from './discovery.ts'
 export { Redialer } from './redialer.ts'
