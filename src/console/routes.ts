@@ -4,6 +4,7 @@ import { textOf } from './body.ts'
 import {
   certificatesView,
   Drafts,
+  explainView,
   flowsView,
   MeshEvents,
   MeshFlows,
@@ -70,12 +71,7 @@ export function routesOf({ agent, allowsChanges, nowMs }: RoutesOptions): Routes
       async ({ body, signal }) => {
         const [source, destination] = [textOf(body, 'source'), textOf(body, 'destination')]
         const protocol = protocolFrom(protocolOf(body['protocol'])) ?? 0
-        const { works, undecided, steps } = await agent.admin.explain({ source, destination, protocol }, { signal })
-        return {
-          works,
-          undecided,
-          steps: steps.map(({ subject, ok, unknown, text, next }) => ({ subject, ok, unknown, text, next }))
-        }
+        return await explainView(agent, { source, destination, protocol }, signal)
       }
     ],
     [

@@ -184,17 +184,25 @@ export interface CertificatesView {
 }
 
 export interface ExplainView {
-  readonly works: boolean
-  /** This host cannot say it. */
-  readonly undecided: boolean
-  readonly steps: ReadonlyArray<{
-    readonly subject: string
-    readonly ok: boolean
-    readonly unknown: boolean
-    readonly text: string
-    /** What to do; empty if nothing has to be done. */
-    readonly next: string
+  readonly verdict: 'works' | 'fails' | 'undecided'
+  /** In the order of the connection. */
+  readonly ends: ReadonlyArray<{
+    readonly machine: string
+    /** "source", "destination" or "neither"; empty if only this host was asked. */
+    readonly role: string
+    readonly steps: ReadonlyArray<{
+      readonly subject: string
+      readonly ok: boolean
+      readonly unknown: boolean
+      readonly text: string
+      /** What to do; empty if nothing has to be done. */
+      readonly next: string
+    }>
   }>
+  /** Hosts that were asked and have not answered, and the reason. */
+  readonly missing: ReadonlyArray<{ readonly machine: string; readonly why: string }>
+  /** Why only this host was asked; empty if others were. */
+  readonly problem: string
 }
 
 /** A rule that is written but not in force, and what it would do. */

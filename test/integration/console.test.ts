@@ -137,6 +137,10 @@ test('a person finds a refused attempt in the console, allows it after a dry run
   const explanation = page.getByRole('region', { name: 'Explanation' })
   await explanation.waitFor()
   assert.match((await explanation.textContent()) ?? '', /^It works\./)
+  assert.deepEqual(await explanation.getByRole('heading').allTextContents(), [
+    'a, host of the source',
+    'b, host of the destination'
+  ])
   await page.getByRole('link', { name: 'Events', exact: true }).click()
   const events = page.getByRole('listitem')
   await events

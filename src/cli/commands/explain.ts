@@ -1,19 +1,10 @@
 import type { Command } from 'commander'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { concernedEnds, ErrorCode, jointVerdict, type Verdict, verdictOf, WarrenError } from '../../core/index.ts'
 import { apiPb } from '../../wire/index.ts'
 import { type Context, contextOf } from '../context.ts'
 import { Exit } from '../exit.ts'
 import { parseTimeout } from '../options/receipts.ts'
-import {
-  type EndView,
-  explanation,
-  fields,
-  jointExplanation,
-  jointVerdict,
-  observationLines,
-  type Verdict,
-  verdictOf
-} from '../output/index.ts'
+import { type EndView, explanation, fields, jointExplanation, observationLines } from '../output/index.ts'
 import { tryConnection } from './explain-connect.ts'
 import { observe } from './observe.ts'
 
@@ -150,9 +141,7 @@ async function seenByBoth(context: Context, connection: Connection, timeout: str
       steps: steps.map(fields)
     }))
   )
-  const ends = views.filter(({ role }) => role !== 'neither').sort((one, other) => rankOf(one) - rankOf(other))
-  // A host of neither end has something to say only if the others have not.
-  const shown = ends.length > 0 ? ends : views
+  const shown = concernedEnds(views)
   const joint = jointVerdict(shown)
   // The host that has not answered may know better.
   const verdict = joint === 'works' && !complete ? 'undecided' : joint
@@ -160,6 +149,3 @@ async function seenByBoth(context: Context, connection: Connection, timeout: str
   const data = { works: verdict === 'works', undecided: verdict === 'undecided', complete, hosts: shown }
   return { verdict, data, text: jointExplanation(shown, verdict) }
 }
-
-// As the connection goes.
-const rankOf = ({ role }: EndView): number => (role === 'source' ? 0 : 1)

@@ -1,3 +1,4 @@
+import type { EndVerdict, Verdict } from '../../core/index.ts'
 import { printable } from './printable.ts'
 
 /** One check of `warren explain`. */
@@ -10,8 +11,6 @@ export interface Step {
   /** Who was asked cannot say it. */
   readonly unknown?: boolean
 }
-
-export type Verdict = 'works' | 'fails' | 'undecided'
 
 export const VERDICTS: Readonly<Record<Verdict, string>> = {
   works: 'It works.',
@@ -37,46 +36,10 @@ export function stepLines(steps: readonly Step[]): string {
 
 const HEADING = 'CHECK'
 
-/** The verdict of one host. `undecided` is missing from agents of before it. */
-export function verdictOf({
-  works,
-  undecided = false
-}: {
-  readonly works: boolean
-  readonly undecided?: boolean
-}): Verdict {
-  if (works) return 'works'
-  return undecided ? 'undecided' : 'fails'
-}
-
 /** What one host says of a connection. */
-export interface EndView {
+export interface EndView extends EndVerdict {
   readonly machine: string
-  /** "source", "destination" or "neither". */
-  readonly role: string
-  readonly works: boolean
-  readonly undecided: boolean
   readonly steps: readonly Step[]
-}
-
-/** The verdict over the hosts of both ends. The host of a source that also has the destination speaks for both. */
-export function jointVerdict(ends: readonly EndView[]): Verdict {
-  const of = (role: string): EndView[] => ends.filter(end => end.role === role)
-  const [sources, destinations] = [of('source'), of('destination')]
-  if (sources.length + destinations.length === 0) return best(of('neither'))
-  const source = best(sources)
-  // The path is for the host of the source to try.
-  const isWrong = destinations.length > 0 && destinations.every(({ works, undecided }) => !works && !undecided)
-  if ((sources.length > 0 && source === 'fails') || isWrong) return 'fails'
-  if (sources.length === 0) return 'undecided'
-  return source
-}
-
-function best(ends: readonly EndView[]): Verdict {
-  const verdicts = ends.map(verdictOf)
-  return (
-    verdicts.find(one => one === 'works') ?? verdicts.find(one => one === 'undecided') ?? verdicts[0] ?? 'undecided'
-  )
 }
 
 const ROLES: Readonly<Record<string, string>> = {

@@ -5,10 +5,7 @@ export {
   type EndView,
   explanation,
   jointExplanation,
-  jointVerdict,
-  type Step,
-  type Verdict,
-  verdictOf
+  type Step
 } from './explanation.ts'
 export { isHidden, ONLY_LOOPBACK } from './hidden.ts'
 export { type InspectionView, inspectionView } from './identity-document.ts'

@@ -143,7 +143,8 @@ function askedView({ askedAtMs, hosts, isOver, missing, problem, ...run }: Run<u
   }
 }
 
-function whyMissing({ state, problem }: adminPb.HostObservation): string {
+/** Why a host is missing from the answers; empty if it is not. */
+export function whyMissing({ state, problem }: adminPb.HostObservation): string {
   switch (state) {
     case 'answered':
       return problem

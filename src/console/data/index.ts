@@ -1,6 +1,7 @@
 export { certificatesView } from './certificates.ts'
 export { Drafts } from './drafts.ts'
 export { MeshEvents } from './events.ts'
+export { explainView } from './explanation.ts'
 export { flowsView, MeshFlows } from './flows.ts'
 export { matrixView } from './matrix.ts'
 export { meshView } from './mesh.ts'

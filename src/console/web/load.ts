@@ -114,14 +114,24 @@ export async function loadPage({ page, query }: Route): Promise<void> {
   }
 }
 
-export function verdictText({ works, undecided }: Pick<ExplainView, 'works' | 'undecided'>): string {
-  if (works) return 'It works.'
-  return undecided ? 'It cannot be said from this host alone: warren explain asks the others.' : 'It does not work.'
+const VERDICTS: Readonly<Record<ExplainView['verdict'], string>> = {
+  works: 'It works.',
+  fails: 'It does not work.',
+  undecided: 'It cannot be said whether it works.'
+}
+
+export function verdictText({ verdict }: Pick<ExplainView, 'verdict'>): string {
+  return VERDICTS[verdict]
 }
 
 export async function loadExplanation(source: string, destination: string, protocol: string): Promise<void> {
-  const explanation = await post<ExplainView>('/api/explain', { source, destination, protocol })
-  update({ explanation, notice: verdictText(explanation) })
+  update({ explanation: undefined, isExplaining: true })
+  try {
+    const explanation = await post<ExplainView>('/api/explain', { source, destination, protocol })
+    update({ explanation, notice: verdictText(explanation) })
+  } finally {
+    update({ isExplaining: false })
+  }
 }
 
 export async function makeDraft(fields: Readonly<Record<string, string>>): Promise<void> {

@@ -34,6 +34,8 @@ export interface State {
   readonly events: EventsView | undefined
   readonly certificates: CertificatesView | undefined
   readonly explanation: ExplainView | undefined
+  /** The hosts are asked for an explanation. */
+  readonly isExplaining: boolean
   readonly draft: DraftView | undefined
 }
 
@@ -54,6 +56,7 @@ let state: State = {
   events: undefined,
   certificates: undefined,
   explanation: undefined,
+  isExplaining: false,
   draft: undefined
 }
 let onChange: (state: State) => void = () => {}

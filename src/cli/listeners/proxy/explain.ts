@@ -1,7 +1,7 @@
 import type { AgentClient } from '../../../client/index.ts'
-import { ErrorCode, WarrenError, within } from '../../../core/index.ts'
+import { ErrorCode, verdictOf, WarrenError, within } from '../../../core/index.ts'
 import { apiPb } from '../../../wire/index.ts'
-import { explanation, fields, verdictOf } from '../../output/index.ts'
+import { explanation, fields } from '../../output/index.ts'
 
 const EXPLAIN_MS = 3_000
 /** Failures that are no matter of the two ends. */

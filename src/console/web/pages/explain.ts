@@ -1,13 +1,14 @@
+import type { ExplainView } from '../../shapes.ts'
 import { loadExplanation, shown, verdictText } from '../load.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
-import { type State, update } from '../state.ts'
-import { choice, field, form, PROTOCOLS } from './parts.ts'
+import type { State } from '../state.ts'
+import { choice, field, form, hostLink, PROTOCOLS } from './parts.ts'
 
 /** Addresses that a field offers. */
 const MAX_OFFERED = 500
 
-export function explainPage({ route, explanation, mesh }: State): View[] {
+export function explainPage({ route, explanation, isExplaining, mesh }: State): View[] {
   const value = (name: string): string => route.query.get(name) ?? ''
   const addresses = (mesh?.workloads ?? []).slice(0, MAX_OFFERED).map(({ address }) => address)
   return [
@@ -21,7 +22,6 @@ export function explainPage({ route, explanation, mesh }: State): View[] {
     form(
       'Explain a connection',
       ({ source = '', destination = '', protocol = '' }) => {
-        update({ explanation: undefined })
         history.replaceState(null, '', linkTo('explain', '', { source, destination, protocol }))
         void shown('explain', () => loadExplanation(source, destination, protocol))
       },
@@ -46,24 +46,47 @@ export function explainPage({ route, explanation, mesh }: State): View[] {
       ]
     ),
     explanation === undefined
-      ? h('p', { class: 'none' }, '')
+      ? h('p', { class: 'none' }, isExplaining ? 'The hosts of both ends are asked …' : '')
       : h(
           'section',
           { 'aria-label': 'Explanation' },
-          h('p', { class: explanation.works ? 'verdict works' : 'verdict fails' }, verdictText(explanation)),
-          h(
-            'ol',
-            { class: 'steps' },
-            explanation.steps.map(({ subject, ok, unknown, text, next }) =>
-              h(
-                'li',
-                { class: ok ? 'ok' : 'no' },
-                h('strong', {}, `${ok ? 'ok' : unknown ? '?' : 'NO'} · ${subject}: `),
-                text,
-                next === '' ? '' : ` → ${next}`
-              )
-            )
-          )
+          h('p', { class: CLASSES[explanation.verdict] }, verdictText(explanation)),
+          explanation.problem === ''
+            ? null
+            : h('p', { class: 'none' }, `Only this host was asked: ${explanation.problem}.`),
+          explanation.ends.map(end),
+          explanation.missing.map(({ machine, why }) => h('p', { class: 'none' }, `${machine} ${why}.`))
         )
+  ]
+}
+
+const CLASSES: Readonly<Record<ExplainView['verdict'], string>> = {
+  works: 'verdict works',
+  fails: 'verdict fails',
+  undecided: 'verdict'
+}
+
+const ROLES: Readonly<Record<string, string>> = {
+  source: ', host of the source',
+  destination: ', host of the destination',
+  neither: ', host of neither end'
+}
+
+function end({ machine, role, steps }: ExplainView['ends'][number]): View[] {
+  return [
+    h('h2', {}, hostLink(machine), ROLES[role] ?? ''),
+    h(
+      'ol',
+      { class: 'steps' },
+      steps.map(({ subject, ok, unknown, text, next }) =>
+        h(
+          'li',
+          { class: ok ? 'ok' : 'no' },
+          h('strong', {}, `${ok ? 'ok' : unknown ? '?' : 'NO'} · ${subject}: `),
+          text,
+          next === '' ? '' : ` → ${next}`
+        )
+      )
+    )
   ]
 }
