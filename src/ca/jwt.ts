@@ -59,19 +59,19 @@ export async function validateJwt(
 ): Promise<{ readonly spiffeId: string; readonly claims: JWTPayload }> {
   if (audience === '' || audience.length > MAX_AUDIENCE_LENGTH) throw refused('the audience is missing or too long')
   if (token.length > MAX_TOKEN_LENGTH) throw refused('it is too long')
-  let signer: JwtHost | undefined
+  // Any host can announce the key of another one, so several may have it.
+  let signers: readonly JwtHost[] = []
   let payload: JWTPayload
   try {
     const verified = await jwtVerify(
       token,
       ({ kid, typ }) => {
         if (typ !== undefined && typ !== 'JWT' && typ !== 'JOSE') throw new TypeError('its type is not JWT')
-        const found = hosts
-          .flatMap(host => host.jwtKeys.map(key => ({ host, key })))
-          .find(({ key }) => keyId(key) === kid)
-        const key = found === undefined ? undefined : usableKey(found.key)
+        const isIt = (spki: string): boolean => keyId(spki) === kid
+        signers = hosts.filter(({ jwtKeys }) => jwtKeys.some(isIt))
+        const found = signers[0]?.jwtKeys.find(isIt)
+        const key = found === undefined ? undefined : usableKey(found)
         if (key === undefined) throw new TypeError('no live host has its key')
-        signer = found?.host
         return key
       },
       { algorithms: [ALGORITHM], audience, currentDate: new Date(nowMs), requiredClaims: ['sub', 'aud', 'exp'] }
@@ -83,7 +83,8 @@ export async function validateJwt(
   const spiffeId = payload.sub ?? ''
   const address = addressOfSpiffeId(trustDomain, spiffeId)
   if (address === undefined) throw refused('it names no workload of this trust domain')
-  if (signer?.machine !== address.machine) throw refused(`${signer?.machine} signed for a workload of another machine`)
+  const signer = signers.find(({ machine }) => machine === address.machine)
+  if (signer === undefined) throw refused(`${signers[0]?.machine} signed for a workload of another machine`)
   if (signer.scopes.length > 0 && !signer.scopes.includes(address.scope)) {
     throw refused(`${signer.machine} may not run workloads of scope ${address.scope}`)
   }

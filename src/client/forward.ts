@@ -38,7 +38,7 @@ export class LocalForward implements AsyncDisposable {
   constructor(destination: string, options: ForwardOptions) {
     this.#destination = destination
     this.#options = options
-    this.#directory = mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'warren-forward-'))
+    this.#directory = mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] || tmpdir(), 'warren-forward-'))
     if (directories.size === 0) process.on('exit', removeAll)
     directories.add(this.#directory)
     this.#server = createServer({ allowHalfOpen: true }, client => void this.#serve(client))

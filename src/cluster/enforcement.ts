@@ -43,6 +43,8 @@ export interface EnforcementDeps {
   readonly log: Logger
 }
 
+/** Changes of the registry after which a host is no member here. */
+const ENDS_A_HOST: ReadonlySet<string> = new Set(['left', 'expired', 'revoked', 'quarantined'])
 const ENDED_BY_POLICY: ReadonlySet<RegistrationEnd> = new Set(['revoked', 'no longer granted'])
 
 /** One step of an order, with its name for the log. */
@@ -113,8 +115,8 @@ export class Enforcement {
   }
 
   #registryChanged({ cause, machine, removed }: EventFields['registry-changed']): void {
-    // An addition takes nothing away.
-    if (removed === 0) return
+    // An addition takes nothing away, but with a host ends what this one relays for it.
+    if (removed === 0 && !ENDS_A_HOST.has(cause)) return
     this.#run([['flows', () => this.#deps.proxy.reevaluate(`registry: ${cause} of ${machine}`)]])
   }
 

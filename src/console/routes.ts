@@ -28,6 +28,8 @@ export type Routes = ReadonlyMap<string, Answer>
 
 export interface RoutesOptions {
   readonly agent: AgentClient
+  /** Asks all hosts, again and again: it must not ask a person for signatures. */
+  readonly asks: AgentClient
   readonly allowsChanges: boolean
   readonly nowMs: () => number
 }
@@ -36,9 +38,9 @@ export interface RoutesOptions {
 const MAX_HOURS = 24
 
 /** Everything that pages can ask. A draft changes nothing; only what is applied does. */
-export function routesOf({ agent, allowsChanges, nowMs }: RoutesOptions): Routes {
+export function routesOf({ agent, asks, allowsChanges, nowMs }: RoutesOptions): Routes {
   const drafts = new Drafts(agent)
-  const [flows, events] = [new MeshFlows(agent, nowMs), new MeshEvents(agent, nowMs)]
+  const [flows, events] = [new MeshFlows(asks, nowMs), new MeshEvents(agent, nowMs, asks)]
   const machine = async (signal: AbortSignal): Promise<string> =>
     (await agent.workload.getStatus({}, { signal })).machine
   return new Map<string, Answer>([

@@ -208,6 +208,23 @@ test('the key of one host makes no JWT-SVID of another host, scope or algorithm'
   await assert.rejects(validate('x'.repeat(20_000)), code('INVALID_ARGUMENT', /too long/))
 })
 
+test('a host that announces the key of another one spoils none of its JWT-SVIDs, and makes none', async () => {
+  const key = generateSigningKeyPair()
+  const thief: JwtHost = { machine: 'b', scopes: [], jwtKeys: [announcedKey(key)] }
+  const owner: JwtHost = { machine: 'a', scopes: ['dev'], jwtKeys: [announcedKey(key)] }
+  const token = await signJwt(key, ID, ['db'], NOW_MS, JWT_LIFETIME_MS)
+  for (const hosts of [
+    [thief, owner],
+    [owner, thief]
+  ]) {
+    assert.equal((await validateJwt(token, 'db', TRUST_DOMAIN, hosts, NOW_MS)).spiffeId, ID)
+  }
+  await assert.rejects(
+    validateJwt(token, 'db', TRUST_DOMAIN, [thief], NOW_MS),
+    code('INVALID_ARGUMENT', /another machine/)
+  )
+})
+
 test('what a host announces as a key and is none, is left out of the bundle', () => {
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 }).publicKey
   const good = announcedKey(generateSigningKeyPair())

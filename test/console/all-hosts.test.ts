@@ -169,3 +169,61 @@ test('what happened here is as this host knows it, what happened elsewhere as ot
     { names: ['question-asked'], without: [] }
   ])
 })
+
+test('what one host says cannot spoil a page, nor displace what others say', async t => {
+  const hostile = [
+    '{"source":{"toString":1},"destination":["x"],"code":7}',
+    '{"source":"\\ud800","destination":"d"}',
+    JSON.stringify({ source: `${'a'.repeat(1_023)}\u{1f600}`, destination: 'd' })
+  ]
+  const many = Array.from({ length: 2_000 }, (_, at) => ({
+    name: 'flow-refused',
+    atMs: 2n ** 62n,
+    fields: hostile[at % hostile.length] ?? ''
+  }))
+  const agent = await agentWith(t, {
+    watchEvents: nothingHappened,
+    observe: async function* () {
+      const event = { name: 'flow-refused', atMs: 5n, fields: '{"source":"s","destination":"d","code":"UNAUTHORIZED"}' }
+      yield {
+        hosts: [
+          { ...answered('b'), events: { events: many, total: many.length } },
+          { ...answered('c'), events: { events: [event], total: 1 } }
+        ],
+        finished: true
+      }
+    }
+  })
+  const mesh = new MeshEvents(agent, () => 1_000)
+  const { refusals, leftOut } = await mesh.refusals('a', signal)
+  assert.ok(refusals.some(({ source, hosts }) => source === 's' && hosts.includes('c')))
+  // As the links of the page do.
+  for (const { source, destination } of refusals) encodeURIComponent(source + destination)
+  assert.ok(refusals.every(({ lastAtMs }) => lastAtMs <= 1_000))
+  assert.equal(leftOut, 1_700)
+  const { events } = await mesh.events('a', 1, '', signal)
+  assert.ok(events.some(({ machine }) => machine === 'c'))
+})
+
+test('a host that names one flow again and again is one of its hosts', async t => {
+  const agent = await agentWith(t, {
+    observe: async function* () {
+      yield { hosts: [{ ...answered('a'), flows: Array.from({ length: 50 }, () => flow('outbound')), flowsTotal: 50 }] }
+    }
+  })
+  const { flows } = await new MeshFlows(agent, Date.now).view()
+  assert.deepEqual(flows[0]?.hosts, ['a'])
+})
+
+test('all hosts are asked by the client that asks nobody for a signature', async t => {
+  const asked: string[] = []
+  const observe = (name: string): NonNullable<AdminHandlers['observe']> =>
+    async function* () {
+      asked.push(name)
+      yield { hosts: [answered('b')], finished: true }
+    }
+  const agent = await agentWith(t, { watchEvents: nothingHappened, observe: observe('by a person') })
+  const asks = await agentWith(t, { observe: observe('by the console') })
+  await new MeshEvents(agent, Date.now, asks).refusals('a', signal)
+  assert.deepEqual(asked, ['by the console'])
+})

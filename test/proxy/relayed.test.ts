@@ -175,7 +175,7 @@ describe('a relay', () => {
     await assert.rejects(ask(1), { code: ErrorCode.LimitExceeded })
     assert.deepEqual(relay.hits, ['proxy_relay_rate'])
     nowMs += 1_000
-    assert.equal(await ask(32), 0)
+    assert.equal(await ask(JOIN_RATE.perSecond), 0)
   })
 
   it('that was reached is dialled again by the wanted host, even if the opener did not come', async () => {

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import type { Command } from 'commander'
+import { AgentClient } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { contextOf } from '../context.ts'
 import { print, printJsonLine } from '../output/index.ts'
@@ -22,13 +23,16 @@ export function addConsole(program: Command): void {
     .option('--allow-changes', 'let the browser add rules, each after a dry run')
     .addHelpText('after', AFTER)
     .action(async ({ port, allowChanges }: ConsoleCommandOptions, command: Command) => {
-      const { agent, json, say } = contextOf(command)
+      const { agent, json, runtimeDir, say } = contextOf(command)
       const ending = endingSignals(inWords(say))
       // Without an agent there is nothing to show.
       await agent.workload.getStatus({}, { signal: ending.signal })
       const { startConsole } = await import('../../console/index.ts')
+      // Without a signer: a key in somebody's hand must not be asked each quarter of a minute.
+      const asks = new AgentClient(runtimeDir === undefined ? {} : { runtimeDir })
       const server = await startConsole({
         agent,
+        asks,
         port: port === undefined ? 0 : parsePort(port),
         allowsChanges: allowChanges === true,
         onOpened: () => say('a browser has opened the link')
@@ -46,7 +50,7 @@ export function addConsole(program: Command): void {
       await ending.asked
       lines?.close()
       await server.stop()
-      await agent.close()
+      await Promise.all([agent.close(), asks.close()])
     })
 }
 

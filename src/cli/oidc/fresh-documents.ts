@@ -16,6 +16,7 @@ const FRESH_MS = 1_000
 /** A token lives so long: keys that the agent cannot confirm for longer are not shown. */
 const MAX_STALE_MS = 300_000
 const ASK_MS = 5_000
+const PATIENCE_MS = 300
 
 /** The documents as of a second ago or, while the agent is away, as of five minutes ago at most. */
 export class FreshDocuments {
@@ -36,9 +37,16 @@ export class FreshDocuments {
         this.#pending = undefined
       })
     }
-    await this.#pending
+    // An agent that hangs keeps nobody from the keys of a moment ago.
+    const patience =
+      this.#current() === undefined ? [] : [new Promise(resolve => setTimeout(resolve, PATIENCE_MS).unref())]
+    await Promise.race([this.#pending, ...patience])
+    return this.#current()
+  }
+
+  #current(): Documents | undefined {
     const known = this.#known
-    return known !== undefined && nowMs() - known.atMs < MAX_STALE_MS ? known.documents : undefined
+    return known !== undefined && this.#options.nowMs() - known.atMs < MAX_STALE_MS ? known.documents : undefined
   }
 
   async #ask(): Promise<void> {

@@ -15,14 +15,19 @@ export function recordLine({ name, at, fields }: RecordView): string {
 }
 
 function textOf(value: unknown): string {
-  if (Array.isArray(value)) return quoted(value.join(','))
+  if (Array.isArray(value)) return quoted(value.map(plain).join(','))
   if (typeof value !== 'object' || value === null) return quoted(String(value))
   // As of a process: uid:0,pid:1,executable:/sbin/init.
   return quoted(
     Object.entries(value)
-      .map(([key, part]) => `${key}:${String(part)}`)
+      .map(([key, part]) => `${key}:${plain(part)}`)
       .join(',')
   )
+}
+
+// What another host says may be anything, also an object that cannot be made a text.
+function plain(value: unknown): string {
+  return typeof value === 'object' && value !== null ? JSON.stringify(value) : String(value)
 }
 
 function quoted(text: string): string {

@@ -26,6 +26,8 @@ const TIMEOUT_MS = 10_000
 const FIRST_MS = 1_500
 /** Hosts that are named because they have not answered. */
 const MAX_MISSING = 100
+/** Characters of the reason that a host gives. */
+const MAX_WHY = 1_024
 
 interface Run<T> {
   readonly key: string
@@ -103,7 +105,7 @@ export class AllHosts<T> {
           run.hosts += 1
           const why = whyMissing(host)
           if (why === '') run.summary.add(host)
-          else run.missing.push({ machine: host.machine, why })
+          else run.missing.push({ machine: host.machine, why: why.slice(0, MAX_WHY) })
         }
       }
     } catch (err) {

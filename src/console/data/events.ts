@@ -9,13 +9,12 @@ const REFUSED_SINCE_MS = 3_600_000
 export const MAX_REFUSALS = 500
 /** An event whose field is longer is cut there. */
 const MAX_FIELD = 1_024
-/** Events of all hosts that are kept until all have answered. */
+/** Events of all hosts that are kept until all have answered, and of one of them: the last ones, so that none displaces those of all others. */
 const MAX_KEPT = 20_000
+const MAX_OF_HOST = 300
 /** The console asks all hosts again and again: what each notes about that is shown to those who choose it. */
 const OWN_QUESTIONS = 'question-asked'
 const HOUR_MS = 3_600_000
-/** No date is later. */
-const LAST_MS = 8.64e15
 
 interface Happened {
   readonly machine: string
@@ -37,11 +36,12 @@ export class MeshEvents {
   readonly #events: AllHosts<Others>
   readonly #refusals: AllHosts<Others>
 
-  constructor(agent: AgentClient, nowMs: () => number) {
+  /** `asks` asks the other hosts. */
+  constructor(agent: AgentClient, nowMs: () => number, asks = agent) {
     this.#agent = agent
     this.#nowMs = nowMs
-    this.#events = new AllHosts(agent, eventsOfHosts, nowMs)
-    this.#refusals = new AllHosts(agent, eventsOfHosts, nowMs)
+    this.#events = new AllHosts(asks, () => eventsOfHosts(nowMs()), nowMs)
+    this.#refusals = new AllHosts(asks, () => eventsOfHosts(nowMs()), nowMs)
   }
 
   /** The last first; of one name, or of all names but one. */
@@ -63,7 +63,10 @@ export class MeshEvents {
     const { found, asked, leftOut } = await this.#of(this.#refusals, machine, REFUSED_SINCE_MS, names, signal)
     const kinds = new Map<string, RefusalView>()
     for (const one of found) {
-      const text = (name: string): string => shortened(String(one.fields[name] ?? ''))
+      const text = (name: string): string => {
+        const value = one.fields[name]
+        return typeof value === 'string' ? shortened(value) : ''
+      }
       const refusal = {
         source: text('source'),
         destination: text('destination'),
@@ -82,7 +85,8 @@ export class MeshEvents {
       })
     }
     const refusals = [...kinds.values()].sort((a, b) => b.lastAtMs - a.lastAtMs)
-    return { refusals: refusals.slice(0, MAX_REFUSALS), leftOut, asked }
+    const more = refusals.slice(MAX_REFUSALS).reduce((sum, { count }) => sum + count, 0)
+    return { refusals: refusals.slice(0, MAX_REFUSALS), leftOut: leftOut + more, asked }
   }
 
   /** This host says more of its own events than others get: users and processes. */
@@ -119,15 +123,15 @@ export class MeshEvents {
   }
 }
 
-function eventsOfHosts(): Summary<Others> {
+function eventsOfHosts(nowMs: number): Summary<Others> {
   const all: Happened[] = []
   const leftOut = new Map<string, number>()
   return {
     add({ machine, events }) {
-      const some = all.length < MAX_KEPT ? (events?.events ?? []) : []
+      const some = all.length < MAX_KEPT ? (events?.events ?? []).slice(-MAX_OF_HOST) : []
       leftOut.set(machine, Math.max(0, (events?.total ?? 0) - some.length))
       for (const { name, atMs, fields } of some) {
-        all.push({ machine, name, atMs: Math.min(LAST_MS, Math.max(0, Number(atMs))), fields: fieldsOf(fields) })
+        all.push({ machine, name, atMs: Math.min(nowMs, Math.max(0, Number(atMs))), fields: fieldsOf(fields) })
       }
     },
     value: () => ({ events: all, leftOut })
@@ -151,5 +155,6 @@ function inWords([name, value]: [string, unknown]): readonly [string, string] {
 }
 
 function shortened(text: string): string {
-  return text.length <= MAX_FIELD ? text : `${text.slice(0, MAX_FIELD)}…`
+  // A half of a pair cannot be part of a link.
+  return (text.length <= MAX_FIELD ? text : `${text.slice(0, MAX_FIELD)}…`).toWellFormed()
 }

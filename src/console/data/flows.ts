@@ -47,7 +47,10 @@ function flowsOfHosts(): Summary<Omit<FlowsView, 'atMs'>> {
         const known = all.get(key)
         if (known === undefined && all.size >= MAX_KEPT) leftOut += 1
         else if (known === undefined) all.set(key, view)
-        else all.set(key, { ...(view.direction === 'outbound' ? view : known), hosts: [...known.hosts, machine] })
+        else {
+          const hosts = known.hosts.includes(machine) ? known.hosts : [...known.hosts, machine]
+          all.set(key, { ...(view.direction === 'outbound' ? view : known), hosts })
+        }
       }
     },
     value() {

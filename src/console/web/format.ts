@@ -45,6 +45,11 @@ export function countText(count: number, noun: string): string {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }
 
+/** The host in an address; empty if it names none. */
+export function machineOf(address: string): string {
+  return address.split('.')[4] ?? ''
+}
+
 /** An address without its machine. */
 export function nameOf(address: string): string {
   return address.split('.').slice(0, 4).join('.')

@@ -40,6 +40,8 @@ export interface DatagramForwarderOptions extends ClientLife {
   readonly onFailure: (err: unknown) => void
   /** Told of dropped datagrams, at most once a minute. */
   readonly onDrops: (text: string) => void
+  /** How many queues share the memory for what waits. @default its clients */
+  readonly sharers?: () => number
   /** @default MAX_CLIENTS */
   readonly maxClients?: number
 }
@@ -100,6 +102,10 @@ export class DatagramForwarder {
     this.#drops.flush()
   }
 
+  #sharers(): number {
+    return Math.max(this.#clients.size, this.#options.sharers?.() ?? 0)
+  }
+
   #received(payload: Buffer, from: string): void {
     const client = this.#clients.get(from) ?? this.#welcome(from)
     if (client.isRefused) {
@@ -109,7 +115,7 @@ export class DatagramForwarder {
     this.#touch(from, client)
     client.sent += 1
     if (client.flow !== undefined && !client.isReplaying) this.#send(client.flow, payload)
-    else if (!client.waiting.add(payload, client.lastMs, this.#clients.size)) this.#drops.count('waiting')
+    else if (!client.waiting.add(payload, client.lastMs, this.#sharers())) this.#drops.count('waiting')
   }
 
   #welcome(from: string): Client {

@@ -56,6 +56,8 @@ export interface Carrier {
   readonly backoff: Pauses
   /** Whether a flow that has no other path tries it even during its pause. */
   readonly isLastResort: boolean
+  /** A third host carries its bytes: a flow looks for a better path even where this one is fast. @default false */
+  readonly isDetour?: boolean
   /** It may well fail, so that the next carrier is tried at the same time. @default false */
   readonly beginsWithNext?: boolean
   /** Uses that it allows on every path that it makes. */

@@ -89,6 +89,7 @@ export function relay({ relays, openRelayed, helperFor }: RelayCarrierDeps): Car
     rank: 4,
     backoff: { firstMs: RELAY_BACKOFF_MS, longestMs: RELAY_BACKOFF_MAX_MS },
     isLastResort: false,
+    isDetour: true,
     allows: ALLOWED,
     canReach: () => true,
     probedIf: 'none other reaches',

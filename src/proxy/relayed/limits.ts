@@ -1,5 +1,5 @@
 /** Connections that one host may ask this one to join: this many a second, after a burst. */
-export const JOIN_RATE = { perSecond: 64, burst: 128 } as const
+export const JOIN_RATE = { perSecond: 16, burst: 128 } as const
 /** Hosts whose rate is remembered. */
 export const MAX_JOIN_HOSTS = 4_096
 /** Pairs of connections that are joined here or wait for one of the two: for one host that asked, and for all. */

@@ -32,7 +32,15 @@ export function spliceSockets(near: Socket, far: Socket): SplicedSockets {
     boundKernelBuffers(one)
   }
   if (!canTakeOver()) return { sockets: [near, far], done: spliceStreams(near, far) }
-  const [one, other] = [new End(near), new End(far)]
+  const one = new End(near)
+  let other: End
+  try {
+    other = new End(far)
+  } catch (err) {
+    // No descriptor is left for it; that of the first one would never be closed.
+    one.socket.destroy()
+    throw err
+  }
   const done = Promise.all([one.join(other), other.join(one)]).then(([forth, back]) => ({ forth, back }))
   return { sockets: [one.socket, other.socket], done }
 }

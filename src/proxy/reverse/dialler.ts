@@ -66,8 +66,8 @@ export interface AskedFor {
  */
 export class ReverseDialler {
   readonly #options: ReverseDiallerOptions
-  readonly #rates = new TokenBuckets<PeerKey>({ ...REVERSE_RATE, maxKeys: MAX_REVERSE_HOSTS })
-  readonly #dials = new Quota<PeerKey>(MAX_REVERSE_DIALS_PER_HOST, MAX_REVERSE_DIALS)
+  readonly #rates = new TokenBuckets<string>({ ...REVERSE_RATE, maxKeys: MAX_REVERSE_HOSTS })
+  readonly #dials = new Quota<string>(MAX_REVERSE_DIALS_PER_HOST, MAX_REVERSE_DIALS)
   readonly #failures: PathMemory
   readonly #good = new GoodEnds()
 
@@ -98,13 +98,15 @@ export class ReverseDialler {
     if (this.#failures.isBlocked(peer)) throw unreachable('the data port of this host was not reached a moment ago')
     const ends = this.#good.ordered(peer, deps.dataPortsOf(peer).slice(0, MAX_REVERSE_PORTS))
     if (ends.length === 0) throw unreachable('its agent does not know where the data port of this host is')
+    // What others have a relay ask must not use up what the relay may ask for itself.
+    const account = path === REVERSE_PATH ? peer : `relay ${peer}`
     let accepted = 0
     for (const token of tokens) {
-      if (!this.#rates.take(peer, clock.monotonicMs())) {
+      if (!this.#rates.take(account, clock.monotonicMs())) {
         this.#exceeded('proxy_reverse_rate', REVERSE_RATE.perSecond, peer, accepted)
         break
       }
-      const release = this.#dials.take(peer)
+      const release = this.#dials.take(account)
       if (release === undefined) {
         const isAll = this.#dials.size >= MAX_REVERSE_DIALS
         if (isAll) this.#exceeded('proxy_reverse_dials', MAX_REVERSE_DIALS, peer, accepted)

@@ -17,16 +17,18 @@ import {
 import { DIRECT_BACKOFF_MS, FAST_PATH_PAUSE_MS, FAST_PATH_TIMEOUT_MS, POOLED_IDLE_MS } from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { askForCuts } from './ask-for-cuts.ts'
-import { besideOf, type FindBeside } from './beside.ts'
+import { type Beside, besideOf, type FindBeside } from './beside.ts'
 
 const WINDOW_MS = 1_000
+/** A flow that a third host carries waits so long for a better path, in milliseconds, before it takes the fast path there. */
+const BETTER_TIMEOUT_MS = 1_000
 /** The largest even number that fits in a preamble. */
 const LAST_ID = 0xffff_fffe
 
 export interface ClientFastPathOptions {
   readonly dialled: Dialled
   readonly path: Path
-  /** Finds another path for these connections, if that of the session is not TCP. */
+  /** Finds another path for these connections, if that of the session is not TCP, or leads over a third host. */
   readonly beside: FindBeside | undefined
   /** Places for fast-path connections of this agent. */
   readonly budget: FastPathBudget
@@ -187,14 +189,14 @@ export class ClientFastPath {
   }
 
   async #dial(streamId: number | undefined): Promise<RecordConnection> {
-    const { dialled, path, beside, metrics } = this.#options
+    const { dialled, beside, metrics } = this.#options
     const { fastPath: version } = dialled.versions
     if (streamId === undefined || version === undefined) throw new Error('the session has ended')
     if (beside !== undefined && this.#retryMs > 0) throw new Error('there was no path a moment ago')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
       const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], async signal => {
-        const { to, carrier } = beside === undefined ? besideOf(dialled, path) : await raceAbort(beside(signal), signal)
+        const { to, carrier } = await this.#find(signal)
         const made = await dialFastPath({ exporter, streamId, version, to }, signal)
         noteCarrier(made, carrier)
         return made
@@ -206,6 +208,19 @@ export class ClientFastPath {
       metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'failed' })
       this.#pause(err)
       throw err
+    }
+  }
+
+  /** The path of the session itself, where it has one, is the second choice beside a better one. */
+  async #find(signal: AbortSignal): Promise<Beside> {
+    const { dialled, path, beside } = this.#options
+    if (beside === undefined) return besideOf(dialled, path)
+    if (!path.allows.fastPath) return await raceAbort(beside(signal), signal)
+    try {
+      return await within(BETTER_TIMEOUT_MS, [signal], limit => raceAbort(beside(limit), limit))
+    } catch (err) {
+      if (signal.aborted) throw err
+      return besideOf(dialled, path)
     }
   }
 

@@ -221,7 +221,7 @@ export class SessionPool {
       liveness: this.#liveness,
       packets: this.#mayPacket ? this.#packets : undefined,
       fastPath: this.#fastPath,
-      beside: this.#besideOf(made.path, sourceId, destination.registrationId),
+      beside: this.#besideOf(carrier, made.path, sourceId, destination.registrationId),
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
       onSilent: () => {
         this.#carriers.failed(carrier, machine)
@@ -240,15 +240,17 @@ export class SessionPool {
     return session
   }
 
-  /** For flows of a session that is not on TCP: connections beside a better session, which is opened for them if it can be. */
-  #besideOf({ allows }: Path, sourceId: string, registrationId: string): FindBeside | undefined {
-    if (allows.fastPath || !this.#carriers.all.some(carrier => carrier.allows.fastPath)) return undefined
+  /** For flows of a session that is not on TCP, or is carried by a third host: connections beside a better session, which is opened. */
+  #besideOf(carrier: Carrier, { allows }: Path, sourceId: string, registrationId: string): FindBeside | undefined {
+    // A worse one, or a third host, would keep the flow for good.
+    const isBetter = (one: Carrier): boolean => one.allows.fastPath && one.rank < carrier.rank
+    if ((allows.fastPath && carrier.isDetour !== true) || !this.#carriers.all.some(isBetter)) return undefined
     return async signal => {
       const destination = this.#deps.directory.byId(registrationId)
       if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
       const context = await this.#contexts.get(sourceId)
-      const get = (carrier: Carrier) => this.#get(carrier, sourceId, destination, context)
-      const groups = this.#carriers.groups(destination).map(group => group.filter(one => one.allows.fastPath))
+      const get = (one: Carrier) => this.#get(one, sourceId, destination, context)
+      const groups = this.#carriers.groups(destination).map(group => group.filter(isBetter))
       const better = groups.filter(group => group.length > 0)
       return (await raceCarriers(better, get, destination.machine, signal)).besideIt()
     }

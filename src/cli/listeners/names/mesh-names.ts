@@ -143,12 +143,12 @@ export class MeshNames {
     const { client, strategy, uidOf, users } = this.#options
     // Asked before anything is read: it is a question about this moment.
     const uid = uidOf(local)
-    const as = await users.sourceOf(uid, destination)
     const release = this.#clients.take(uid)
     if (release === undefined) {
       throw new WarrenError(ErrorCode.LimitExceeded, `uid ${uid} has too many connections to names`)
     }
     local.once('close', release)
+    const as = await users.sourceOf(uid, destination)
     const options = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
     try {
       return await connect(destination, options)

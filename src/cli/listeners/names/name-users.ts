@@ -42,7 +42,11 @@ export class NameUsers {
     const { users, nameOf } = this.#options
     const known = users.get(uid)
     if (known !== undefined) return known === 'shared' ? this.sharedSource(destination) : known.as
-    if (nameOf !== undefined) return defaultSource(destination, componentOf(uid, await nameOf(uid)))
+    if (nameOf !== undefined) {
+      const own = defaultSource(destination, componentOf(uid, await nameOf(uid)))
+      // Another user may have nearly the same name as the one who runs this: a dot counts as a dash.
+      return own === this.sharedSource(destination) ? defaultSource(destination, componentOf(uid)) : own
+    }
     throw new WarrenError(ErrorCode.PermissionDenied, `uid ${uid} may not use these names`, {
       hint: `Give --allow-uid ${uid} if that user's programs may use your identity, or --allow-uid ${uid}=ADDRESS for one of their own.`
     })

@@ -67,6 +67,7 @@ export class Associations {
       })
       const forwarder = new DatagramForwarder(datagrams, {
         open: (signal, name) => this.#open(uid, name, signal),
+        sharers: () => this.#flows.size,
         ...{ idleMs: IDLE_MS, oneQuestion: false, maxClients: MAX_DESTINATIONS, onFailure, onDrops }
       })
       try {

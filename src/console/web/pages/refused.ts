@@ -1,5 +1,5 @@
 import type { RefusalView } from '../../shapes.ts'
-import { distanceText, nameOf } from '../format.ts'
+import { distanceText, machineOf, nameOf } from '../format.ts'
 import { h, type View } from '../preact.ts'
 import { linkTo } from '../route.ts'
 import type { State } from '../state.ts'
@@ -37,10 +37,12 @@ export function refusalTable(caption: string, refusals: readonly RefusalView[], 
   )
 }
 
-function nextOf({ source, destination, protocol, code }: RefusalView): View {
+function nextOf({ source, destination, protocol, code, hosts }: RefusalView): View {
   const [from, to] = [nameOf(source), nameOf(destination)]
   const query = { source: from, destination: to, protocol }
-  const isByPolicy = code === 'UNAUTHORIZED' && to !== ''
+  // A third host could invent an attempt between two others.
+  const isByEnd = hosts.some(host => [source, destination].some(address => machineOf(address) === host))
+  const isByPolicy = code === 'UNAUTHORIZED' && to !== '' && isByEnd
   const label = isByPolicy ? 'Allow this' : 'Explain'
   return h(
     'a',
