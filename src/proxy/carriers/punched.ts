@@ -33,7 +33,7 @@ export function punched(deps: PunchedCarrierDeps): Carrier {
   const { punch } = deps
   return {
     name: PUNCHED_PATH.name,
-    rank: 1.5,
+    rank: 2.5,
     backoff: { firstMs: DIRECT_BACKOFF_MS, longestMs: DIRECT_BACKOFF_MAX_MS },
     isLastResort: false,
     beginsWithNext: true,
