@@ -24,10 +24,11 @@ interface Stage {
 async function stage(t: TestContext): Promise<Stage | undefined> {
   if (!needsCommand(t, 'podman')) return undefined
   const scope = scopeOf(t)
-  const share = join(scope.directory(), 'share')
-  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', '--share', share] }).start()
+  const a = new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] })
+  const share = join(a.runtimeDir, 'share')
+  await a.start(['--init', 'example.org', '--share', share])
   await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
-  for (const directory of [join(a.runtimeDir, '..'), join(share, '..')]) chmodSync(directory, 0o755)
+  chmodSync(join(a.runtimeDir, '..'), 0o755)
   return { scope, a, share, mounts: [a.adminSocket, `${share}:/run/warren:ro`] }
 }
 
