@@ -7,7 +7,7 @@ import { findContainer } from './find.ts'
 const BURST = 128
 export const PER_SECOND = 16
 /** One that takes longer, by files of the user, counts as so many more. */
-const MS_PER_LOOKUP = 10
+const MS_PER_LOOKUP = 25
 const MAX_SENDERS = 1_024
 /** A file system that a user made need not answer. */
 const MAX_LOOKUPS = 64
