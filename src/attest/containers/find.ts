@@ -9,6 +9,10 @@ const UNNAMED: StoredContainer = { names: [], images: [] }
 /** For what a user wrote, whom others must not wait for. */
 const MAX_LOOKUP_MS = 500
 
+interface Found extends OciContainer {
+  readonly isOfDocker: boolean
+}
+
 export interface FindOptions {
   /** @default those of the runtimes of `uid` */
   readonly directories?: readonly string[]
@@ -29,21 +33,22 @@ export async function findContainer(
   const endMs = uid === 0 ? Number.POSITIVE_INFINITY : monotonicMs() + MAX_LOOKUP_MS
   const named = namesInCgroup(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))
   // Without a cgroup of its own a container may share all that the kernel says with another: then it is neither of them.
-  const guesses: OciContainer[] = []
+  const guesses: Found[] = []
   let isUnsure = false
   for (const directory of directories) {
     if (monotonicMs() > endMs) return undefined
     if (!(await isStateOf(directory, uid))) continue
-    const match = async (id: string): Promise<OciContainer | undefined> => {
+    const match = async (id: string): Promise<Found | undefined> => {
       const container = await readContainer(directory, id, uid)
       if (container === undefined || !isInContainer(pid, container)) return undefined
-      if (container.cgroups.length > 0) return container
-      guesses.push(container)
+      const found = { ...container, isOfDocker: directory === DOCKER_STATE }
+      if (container.cgroups.length > 0) return found
+      guesses.push(found)
       return undefined
     }
     for (const id of named) {
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid, directory === DOCKER_STATE)
+      if (found !== undefined) return await describe(found, uid)
     }
     const { ids, isWhole } = await listContainers(directory)
     isUnsure ||= !isWhole
@@ -51,16 +56,15 @@ export async function findContainer(
       if (named.includes(id)) continue
       if (monotonicMs() > endMs) return undefined
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid, directory === DOCKER_STATE)
+      if (found !== undefined) return await describe(found, uid)
     }
   }
   const [only, ...others] = guesses
   if (only === undefined || others.length > 0 || isUnsure) return undefined
-  return await describe(only, uid, false)
+  return await describe(only, uid)
 }
 
-async function describe(container: OciContainer, uid: number, isOfDocker: boolean): Promise<RuntimeSays> {
-  const { id, program, bundle, cgroups } = container
+async function describe({ id, program, bundle, cgroups, isOfDocker }: Found, uid: number): Promise<RuntimeSays> {
   if (isOfDocker) return { runtime: 'docker', id, ...((await readDocker(id)) ?? UNNAMED), pods: [] }
   const stored = await readStored(bundle, id, uid)
   if (stored === undefined) {

@@ -10,7 +10,7 @@ export const PER_SECOND = 16
 const MS_PER_LOOKUP = 25
 const MAX_SENDERS = 1_024
 /** A file system that a user made need not answer. */
-const MAX_LOOKUPS = 64
+const MAX_LOOKUPS = 1_024
 const MAX_OF_SENDER = 16
 
 interface Line {
