@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { ensureRuntimeDir } from '../api/index.ts'
 import { ErrorCode, fileFault, MAX_SOCKET_PATH_BYTES, tryLock, WarrenError } from '../core/index.ts'
 import { ENDPOINT_DIRECTORIES, LONGEST_ENDPOINT } from '../proxy/index.ts'
@@ -9,6 +9,7 @@ import type { ResolvedConfig } from './config.ts'
 
 /** Name of the directory, below the runtime directory, of the sockets that workloads bind. */
 const LISTEN_DIRECTORY = 'w'
+const DIRECTORIES: readonly string[] = [LISTEN_DIRECTORY, ...ENDPOINT_DIRECTORIES]
 /** Marks the directory as ours; its lock shows that an agent runs on it. */
 const LOCK_FILE = 'warren.lock'
 
@@ -21,30 +22,31 @@ export interface RuntimeDir {
 
 /**
  * Opens the runtime directory, and the directory for containers if there is one: then workloads bind there. Rejects as
- * `openRuntimeDir`, and with INVALID_OPTION if both are one.
+ * `openRuntimeDir`, and with INVALID_OPTION for a directory for containers that is not in the runtime directory.
  */
 export async function openRuntimeDirs({
   runtimeDir,
   shareDir
 }: Pick<ResolvedConfig, 'runtimeDir' | 'shareDir'>): Promise<RuntimeDir> {
-  if (shareDir !== undefined && resolve(runtimeDir) === shareDir) {
-    throw new WarrenError(ErrorCode.InvalidOption, `${shareDir} is the runtime directory`, {
-      hint: 'Give --share a directory of its own: the one for containers has no socket for the operator.'
-    })
-  }
-  const own = await openRuntimeDir(runtimeDir)
-  if (shareDir === undefined) return own
+  if (shareDir === undefined) return await openRuntimeDir(runtimeDir)
+  requireInside(shareDir, resolve(runtimeDir))
+  const { release } = await openRuntimeDir(runtimeDir)
   try {
-    const shared = await openRuntimeDir(shareDir, '--share')
-    const release = (): void => {
-      shared.release()
-      own.release()
-    }
-    return { listenDir: shared.listenDir, release }
+    claim(shareDir, '--share')
+    return { listenDir: makeListenDirectory(shareDir), release }
   } catch (err) {
-    own.release()
+    release()
     throw err
   }
+}
+
+// There the lock of the runtime directory keeps other agents away. In the share itself root of a container could hold one for ever, also
+// if it may only read.
+function requireInside(shareDir: string, runtimeDir: string): void {
+  if (dirname(shareDir) === runtimeDir && !DIRECTORIES.includes(basename(shareDir))) return
+  throw new WarrenError(ErrorCode.InvalidOption, `${shareDir} is no directory of its own in the runtime directory`, {
+    hint: `Give --share ${join(runtimeDir, 'share')}: containers can mount it at any path.`
+  })
 }
 
 /**
@@ -53,19 +55,27 @@ export async function openRuntimeDirs({
  * Rejects with ALREADY_EXISTS while another agent runs on it, INVALID_OPTION when paths of sockets in it would be too long, and as
  * `ensureRuntimeDir`.
  */
-export async function openRuntimeDir(path: string, option = '--runtime-dir'): Promise<RuntimeDir> {
-  requireRoom(path, option)
-  ensureRuntimeDir(path, { mark: LOCK_FILE, directories: [LISTEN_DIRECTORY, ...ENDPOINT_DIRECTORIES], option })
+async function openRuntimeDir(path: string): Promise<RuntimeDir> {
+  claim(path, '--runtime-dir')
   const release = await lock(path)
   try {
-    const listenDir = join(path, LISTEN_DIRECTORY)
-    // Others may pass through to the directory that is theirs, and neither list nor add anything.
-    ensureDirectory(listenDir, 0o711)
-    return { listenDir, release }
+    return { listenDir: makeListenDirectory(path), release }
   } catch (err) {
     release()
     throw err
   }
+}
+
+function claim(path: string, option: string): void {
+  requireRoom(path, option)
+  ensureRuntimeDir(path, { mark: LOCK_FILE, directories: DIRECTORIES, option })
+}
+
+/** Makes the directory in which workloads bind. Others may pass through to the one that is theirs, and neither list nor add anything. */
+function makeListenDirectory(path: string): string {
+  const listenDir = join(path, LISTEN_DIRECTORY)
+  ensureDirectory(listenDir, 0o711)
+  return listenDir
 }
 
 // Checked now, so that no later bind for a workload or a client fails.

@@ -71,7 +71,8 @@ export async function bindSocket(server: Server, path: string, mode: number): Pr
   }
   await checkDirectory(dirname(path))
   try {
-    await occupySocketPath(path, acceptsConnections, () => bind(server, path, mode))
+    // Nobody else can make or remove anything there, and other agents keep away: by warren.lock, or by a path of their own.
+    await occupySocketPath(path, acceptsConnections, () => bind(server, path, mode), { isAlone: true })
   } catch (err) {
     if (WarrenError.is(err, ErrorCode.PortInUse)) throw alreadyRunning(path)
     // No user named this path: the directory is unusable.

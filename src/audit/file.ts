@@ -16,6 +16,7 @@ const writeFile = promisify(write)
 /** The end of a file is read up to this size, to find its last line. */
 const TAIL_BYTES = 256 * 1_024
 const LINE_BREAK = 0x0a
+const CLOSED = -1
 
 /** What stood after the last whole line, as after a crash, and is removed. */
 export interface CutLine {
@@ -36,7 +37,9 @@ export class AuditFile {
   readonly path: string
   /** What was repaired when it was opened. */
   readonly cut: CutLine | undefined
+  /** CLOSED after the end: the system may give the number to another file. */
   #fd: number
+  #isBusy = false
   #bytes: number
   #firstSeq: number
   #end: ChainEnd
@@ -80,22 +83,18 @@ export class AuditFile {
 
   /** Appends whole lines, the last of which is `end`: all of them, or none. Rejects with the error of the system. */
   async append(lines: Buffer, end: ChainEnd): Promise<void> {
-    try {
-      for (let written = 0; written < lines.length; ) {
-        const { bytesWritten } = await writeFile(
-          this.#fd,
-          lines,
-          written,
-          lines.length - written,
-          this.#bytes + written
-        )
-        written += bytesWritten
+    await this.#use(async fd => {
+      try {
+        for (let written = 0; written < lines.length; ) {
+          const { bytesWritten } = await writeFile(fd, lines, written, lines.length - written, this.#bytes + written)
+          written += bytesWritten
+        }
+      } catch (err) {
+        // A part of a line must not stay: the next line would follow it. It is repaired at the next start if this fails as well.
+        await truncateFile(fd, this.#bytes).catch(() => {})
+        throw err
       }
-    } catch (err) {
-      // A part of a line must not stay: the next line would follow it. It is repaired at the next start if this fails as well.
-      await truncateFile(this.#fd, this.#bytes).catch(() => {})
-      throw err
-    }
+    })
     if (this.#bytes === 0) this.#firstSeq = this.#end.seq + 1
     this.#bytes += lines.length
     this.#end = end
@@ -103,7 +102,7 @@ export class AuditFile {
 
   /** Resolves when all lines are on the disk. */
   async sync(): Promise<void> {
-    await syncFile(this.#fd)
+    await this.#use(syncFile)
   }
 
   /** Begins a new file; the former one gets a name of its own, which is returned. Then a line must follow. */
@@ -114,6 +113,7 @@ export class AuditFile {
     const fd = openPrivateFile(fresh)
     try {
       await lock(fresh, fd)
+      this.#requireOpen()
       const full = fullFileOf(this.path, this.#firstSeq)
       renameSync(this.path, full)
       renameSync(fresh, this.path)
@@ -145,8 +145,27 @@ export class AuditFile {
     for (const path of paths) await unlink(path)
   }
 
+  /** Ends it: nothing is written any more but by a call that still runs, which then closes the file. */
   async close(): Promise<void> {
-    await closeFile(this.#fd)
+    const fd = this.#fd
+    this.#fd = CLOSED
+    if (fd !== CLOSED && !this.#isBusy) await closeFile(fd)
+  }
+
+  async #use(work: (fd: number) => Promise<void>): Promise<void> {
+    this.#requireOpen()
+    const fd = this.#fd
+    this.#isBusy = true
+    try {
+      await work(fd)
+    } finally {
+      this.#isBusy = false
+      if (this.#fd === CLOSED) await closeFile(fd)
+    }
+  }
+
+  #requireOpen(): void {
+    if (this.#fd === CLOSED) throw new Error(`${this.path} is closed`)
   }
 }
 

@@ -29,7 +29,7 @@ export interface AgentConfig {
   readonly stateDir?: string
   /** Directory of the sockets. @default $WARREN_RUNTIME_DIR, else /run/warren for root, else $XDG_RUNTIME_DIR/warren, else /tmp/warren-UID */
   readonly runtimeDir?: string
-  /** Directory for containers to mount: sockets for workloads, and none for the operator. @default none */
+  /** Directory for containers to mount, in the runtime directory: sockets for workloads, and none for the operator. @default none */
   readonly shareDir?: string
   /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
   readonly name?: string
@@ -125,7 +125,7 @@ export const UP_OPTIONS = Object.freeze({
   },
   share: {
     takes: 'dir',
-    help: 'directory for containers to mount: agent.sock, spiffe.sock, and the sockets of connections',
+    help: 'directory for containers to mount, in the runtime directory: agent.sock, spiffe.sock, and the sockets of connections',
     read: shareDir => ({ shareDir })
   },
   listen: {

@@ -1,4 +1,5 @@
 import type { ProcessFacts } from '../attest/index.ts'
+import { shellWord } from '../core/index.ts'
 import type { Entry } from './entry.ts'
 
 /** Selectors of what is read from the files of a container runtime. */
@@ -106,7 +107,7 @@ export function optionsLike(entry: Entry | undefined, facts: ProcessFacts): stri
   return NARROWING.flatMap(([selector, option]) => {
     const value = namedValue(facts, selector)
     const isNeeded = entry?.[selector] !== undefined || needed(facts).includes(selector)
-    return value === undefined || !isNeeded ? [] : [` ${option} ${value}`]
+    return value === undefined || !isNeeded ? [] : [` ${option} ${shellWord(value)}`]
   }).join('')
 }
 

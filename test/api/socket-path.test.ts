@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { ensureRuntimeDir, type LocalServer, serveWorkloadApi } from '../../src/api/index.ts'
-import { ErrorCode, silentLogger } from '../../src/core/index.ts'
+import { ErrorCode, silentLogger, tryLock } from '../../src/core/index.ts'
 import { fakeCredentials, post, tempDir, workloadHandlers } from './support.ts'
 
 async function serve(runtimeDir: string): Promise<LocalServer> {
@@ -33,6 +33,18 @@ async function leaveStale(path: string): Promise<void> {
 test('the socket that a killed agent left is taken over', async t => {
   const dir = await tempDir(t)
   await leaveStale(join(dir, 'agent.sock'))
+  const server = await serve(dir)
+  t.after(() => server.close())
+  assert.equal((await post(server.path, 'WorkloadService/GetStatus')).status, 200)
+})
+
+test('the socket of a killed agent is taken over while another program holds the lock of the directory', async t => {
+  const dir = await tempDir(t)
+  await leaveStale(join(dir, 'agent.sock'))
+  // As every user of the host can, and every container that has the directory.
+  const directory = openSync(dir, 'r')
+  t.after(() => closeSync(directory))
+  assert.equal(await tryLock(directory), true)
   const server = await serve(dir)
   t.after(() => server.close())
   assert.equal((await post(server.path, 'WorkloadService/GetStatus')).status, 200)

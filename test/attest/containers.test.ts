@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, lchownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { readDocker } from '../../src/attest/containers/docker.ts'
 import { ContainerFinder, findContainer } from '../../src/attest/containers/index.ts'
-import { isBelow, isContainerName, namesInCgroup } from '../../src/attest/containers/membership.ts'
+import { membersOf } from '../../src/attest/containers/json.ts'
+import { isBelow, isContainerName, namesInCgroup, podOf } from '../../src/attest/containers/membership.ts'
+import { listContainers, stateDirectories } from '../../src/attest/containers/oci-state.ts'
 import { Attestor, processHandle, processReader } from '../../src/attest/index.ts'
 import { apparmorProfile, labelsOf, selinuxContext } from '../../src/attest/labels.ts'
 import { systemClock } from '../../src/core/index.ts'
@@ -16,6 +18,7 @@ const OWNER = 61_270
 const OTHER = 61_271
 const IMAGE = 'd'.repeat(64)
 const MANIFEST = `sha256:${'e'.repeat(64)}`
+const POD = 'f'.repeat(64)
 
 const NESTED = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'] as const
 
@@ -42,6 +45,8 @@ interface Made {
   readonly name?: string
   readonly uid?: number
   readonly startTime?: number
+  /** What the manager wrote about it. */
+  readonly metadata?: object
 }
 
 /** The state of a runtime, as crun and podman write it. */
@@ -66,20 +71,19 @@ class Runtime {
     chownSync(path, uid, uid)
   }
 
-  add(id: string, { pid, cgroup = '', name = 'web', uid = 0, startTime = startTimeOf(pid) }: Made): void {
+  add(id: string, { pid, cgroup = '', name = 'web', uid = 0, startTime = startTimeOf(pid), metadata }: Made): void {
     const bundle = this.path('store', 'overlay-containers', id, 'userdata')
     const status = { pid, 'process-start-time': startTime, 'cgroup-path': cgroup, bundle }
     this.write(join(this.state, id, 'status'), status, uid)
-    const annotations = { 'io.container.manager': 'libpod', 'io.kubernetes.cri-o.SandboxID': 'a-pod' }
-    this.write(join(this.state, id, 'config.json'), { annotations }, uid)
-    const container = { id, names: [name], image: IMAGE }
+    for (const path of [this.#root, this.state]) chownSync(path, uid, uid)
+    const container = { id, names: [name], image: IMAGE, metadata: JSON.stringify({ name, ...metadata }) }
     this.write(this.path('store', 'overlay-containers', 'containers.json'), [container], uid)
     const image = { id: IMAGE, digest: MANIFEST, 'big-data-digests': { manifest: MANIFEST, other: 'x' } }
     this.write(this.path('store', 'overlay-images', 'images.json'), [image], uid)
   }
 
   async find(pid: number, uid = 0) {
-    return await findContainer(pid, uid, [this.state])
+    return await findContainer(pid, uid, { directories: [this.state], monotonicMs: () => 0 })
   }
 }
 
@@ -125,7 +129,7 @@ test('the name of a container is looked for in a cgroup, and never leads out of 
     'container'
   ])
   assert.deepEqual(namesInCgroup('0::/x/../..\n'), ['x'])
-  for (const name of ['..', '.', '', 'a/b', '-x', 'ü', 'x'.repeat(129)]) assert.ok(!isContainerName(name), name)
+  for (const name of ['..', '.', '', 'a/b', '-x', 'ü', 'x'.repeat(256)]) assert.ok(!isContainerName(name), name)
 })
 
 test('a process is in the container whose first process has its namespaces, and in no other', asRoot, async t => {
@@ -137,7 +141,7 @@ test('a process is in the container whose first process has its namespaces, and 
     id: 'c1',
     names: ['web'],
     images: [`sha256:${IMAGE}`, MANIFEST],
-    pods: ['a-pod']
+    pods: []
   })
   assert.equal(await runtime.find(other), undefined)
   assert.equal(await runtime.find(process.pid), undefined)
@@ -174,9 +178,11 @@ test('what another user could have written says nothing', asRoot, async t => {
   const runtime = new Runtime(t)
   const pid = await running(t, ...NESTED)
   const status = join(runtime.state, 'c1', 'status')
-  runtime.add('c1', { pid, uid: OTHER })
-  assert.equal(await runtime.find(pid), undefined, 'of another user')
   runtime.add('c1', { pid })
+  chownSync(status, OTHER, OTHER)
+  assert.equal(await runtime.find(pid), undefined, 'of another user')
+  chownSync(status, 0, 0)
+  assert.equal((await runtime.find(pid))?.id, 'c1')
   chmodSync(status, 0o620)
   assert.equal(await runtime.find(pid), undefined, 'writable by a group')
   chmodSync(status, 0o600)
@@ -196,6 +202,122 @@ test('what another user could have written says nothing', asRoot, async t => {
     writeFileSync(status, text)
     assert.equal(await runtime.find(pid), undefined, text)
   }
+})
+
+test('where another user could have made entries, nothing is what it seems', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...asUser(OWNER))
+  const parent = dirname(runtime.state)
+  runtime.add('c1', { pid, uid: OWNER })
+  assert.equal((await runtime.find(pid, OWNER))?.id, 'c1')
+  for (const directory of [runtime.state, parent]) {
+    chownSync(directory, OTHER, OTHER)
+    assert.equal(await runtime.find(pid, OWNER), undefined, `${directory} of another user`)
+    chownSync(directory, OWNER, OWNER)
+    for (const mode of [0o720, 0o702]) {
+      chmodSync(directory, mode)
+      assert.equal(await runtime.find(pid, OWNER), undefined, `${directory} with mode ${mode.toString(8)}`)
+    }
+    chmodSync(directory, 0o755)
+  }
+  const link = runtime.path('link')
+  symlinkSync(runtime.state, link)
+  lchownSync(link, OWNER, OWNER)
+  assert.equal(await findContainer(pid, OWNER, { directories: [link] }), undefined)
+  assert.equal((await runtime.find(pid, OWNER))?.id, 'c1')
+})
+
+test('a directory that everybody may make is read only if the user has no session', t => {
+  const directory = temporaryDirectory('wt-session-')
+  t.after(() => rmSync(directory, { recursive: true }))
+  const [session, temporary] = [join(directory, 'session'), join(directory, 'tmp')]
+  assert.deepEqual(stateDirectories(OWNER, session, temporary), [join(temporary, 'crun'), join(temporary, 'runc')])
+  mkdirSync(session)
+  assert.ok(stateDirectories(OWNER, session, temporary).every(path => path.startsWith(session)))
+})
+
+test('the manager and the pod are what the manager wrote, and not what the image says', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  const annotations = { 'io.container.manager': 'cri-o', 'io.kubernetes.cri-o.SandboxID': POD }
+  runtime.add('c1', { pid })
+  runtime.write(join(runtime.state, 'c1', 'config.json'), { annotations })
+  const found = async () => {
+    const { runtime: manager, names, pods } = (await runtime.find(pid)) ?? { names: [], pods: [] }
+    return [manager, names, pods]
+  }
+  assert.deepEqual(await found(), ['podman', ['web'], []])
+  runtime.add('c1', { pid, metadata: { 'pod-id': POD } })
+  assert.deepEqual(await found(), ['cri-o', ['web'], [POD]])
+  // The same of runc, whose labels are annotations, and last the bundle.
+  rmSync(join(runtime.state, 'c1'), { recursive: true })
+  runtime.add('c1', { pid })
+  const bundle = runtime.path('store', 'overlay-containers', 'c1', 'userdata')
+  rmSync(join(runtime.state, 'c1', 'status'))
+  const labels = [...Object.entries(annotations).map(pair => pair.join('=')), 'bundle=/x', `bundle=${bundle}`]
+  const [init, start] = [{ init_process_pid: pid }, { init_process_start: startTimeOf(pid) }]
+  runtime.write(join(runtime.state, 'c1', 'state.json'), { ...init, ...start, config: { labels } })
+  assert.deepEqual(await found(), ['podman', ['web'], []])
+})
+
+test('the pod of podman is the one in whose cgroup the container is', () => {
+  const name = `libpod-${'a'.repeat(64)}`
+  assert.equal(podOf([`/machine.slice/machine-libpod_pod_${POD}.slice/${name}.scope`]), POD)
+  assert.equal(
+    podOf([`/user.slice/user-1.slice/user@1.service/user.slice/user-libpod_pod_${POD}.slice/${name}.scope`]),
+    POD
+  )
+  assert.equal(podOf(['/x', `/libpod_parent/${POD}/${name}`]), POD)
+  for (const path of ['', `/machine.slice/${name}.scope`, `/libpod_parent/${name}`, `/libpod_pod_${POD}`])
+    assert.equal(podOf([path]), undefined, path)
+})
+
+test('a text where an object belongs has no members, and a name that is none is dropped', asRoot, async t => {
+  for (const value of ['text', ['list'], 7, null, undefined]) assert.deepEqual(membersOf(value), [])
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  runtime.add('c1', { pid })
+  const names = ['x; reboot', 'y'.repeat(100_000), '', 'web', '$(z)']
+  const containers = runtime.path('store', 'overlay-containers', 'containers.json')
+  runtime.write(containers, [{ id: 'c1', names, image: IMAGE, metadata: '{"pod-id":"a b"}' }])
+  const image = { id: IMAGE, digest: MANIFEST, 'big-data-digests': 'x'.repeat(500_000) }
+  runtime.write(runtime.path('store', 'overlay-images', 'images.json'), [image])
+  const found = await runtime.find(pid)
+  assert.deepEqual(
+    [found?.runtime, found?.names, found?.images, found?.pods],
+    ['podman', ['web'], [`sha256:${IMAGE}`, MANIFEST], []]
+  )
+})
+
+test('a process that may be in either of two containers is in none of them', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  runtime.add('c1', { pid })
+  const within = await running(t, 'nsenter', '--pid', '--target', String(pid))
+  assert.equal((await runtime.find(within))?.id, 'c1')
+  // As with podman run --pid container:c1, where no cgroup tells them apart.
+  runtime.add('c2', { pid: within })
+  assert.equal(await runtime.find(within), undefined)
+  assert.equal(await runtime.find(pid), undefined)
+})
+
+test('the state of a user is read in part if there is too much of it, and not for long', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...asUser(OWNER))
+  runtime.add('c1', { pid, uid: OWNER })
+  const directories = [runtime.state]
+  let now = 0
+  const slow = { directories, monotonicMs: () => (now += 1_000) }
+  assert.equal(await findContainer(pid, OWNER, slow), undefined)
+  const roots = new Runtime(t)
+  const other = await running(t, ...NESTED)
+  roots.add('c1', { pid: other })
+  assert.equal((await findContainer(other, 0, { ...slow, directories: [roots.state] }))?.id, 'c1')
+  for (let count = 0; count < 300; count += 1) mkdirSync(join(runtime.state, `x${count}`))
+  const { ids, isWhole } = await listContainers(runtime.state)
+  assert.deepEqual([ids.length, isWhole], [256, false])
+  // Among those that were not read could be another one without a cgroup.
+  assert.equal(await runtime.find(pid, OWNER), undefined)
 })
 
 test('a store that the runtime does not name by the container’s own bundle is not read', asRoot, async t => {
@@ -273,6 +395,37 @@ test('a sender whose containers are looked for all the time is refused, and no o
   await assert.rejects(finder.find(process.pid, OWNER, 'one'), /LIMIT_EXCEEDED|too many containers/)
   assert.equal(await finder.find(process.pid, OTHER, 'other'), undefined)
   assert.equal(await finder.find(process.pid, 0, 'root'), undefined)
+})
+
+test('one sender has some look-ups at a time, and others wait for one of them alone', asRoot, async () => {
+  const { promise: first, resolve: end } = Promise.withResolvers<undefined>()
+  const done: number[] = []
+  const finder = new ContainerFinder(systemClock, { usersOf: async () => [] }, async (_pid, uid) => {
+    await first
+    done.push(uid)
+    return undefined
+  })
+  const own = Array.from({ length: 16 }, () => finder.find(process.pid, OWNER, 'one'))
+  await assert.rejects(finder.find(process.pid, OWNER, 'one'), /LIMIT_EXCEEDED|too many containers/)
+  const other = finder.find(process.pid, OTHER, 'other')
+  end(undefined)
+  await Promise.all([...own, other])
+  assert.equal(done.indexOf(OTHER), 1)
+  assert.equal(await finder.find(process.pid, OWNER, 'one'), undefined)
+})
+
+test('a look-up that a user makes long counts as many', asRoot, async () => {
+  let now = 0
+  const clock = { ...systemClock, monotonicMs: () => now }
+  const finder = new ContainerFinder(clock, { usersOf: async () => [] }, async () => {
+    now += 500
+    return undefined
+  })
+  const many = async (uid: number): Promise<void> => {
+    for (let count = 0; count < 20; count += 1) await finder.find(process.pid, uid, `of ${uid}`)
+  }
+  await assert.rejects(many(OWNER), /LIMIT_EXCEEDED|too many containers/)
+  await many(0)
 })
 
 test('a label counts as the kernel writes it while it is enforced', () => {

@@ -3,7 +3,10 @@ import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
+  closeSync,
   existsSync,
+  fstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -14,6 +17,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
+import { AuditFile } from '../../src/audit/file.ts'
 import { MAX_WAITING, REFUSALS, verifyLog } from '../../src/audit/index.ts'
 import { silentLogger } from '../../src/core/index.ts'
 import { EventBus } from '../../src/events/index.ts'
@@ -63,6 +67,24 @@ test('a log is continued by the next start, and nobody else may write it meanwhi
     ]
   )
   assert.equal((await verifyLog(path)).damage, undefined)
+})
+
+test('a log that is closed writes to no file that was given its descriptor', async t => {
+  const directory = scopeOf(t).directory()
+  const file = await AuditFile.open(join(directory, 'audit.log'))
+  const [line, end] = [Buffer.from('a line\n'), { seq: 1, sha256: 'x' }]
+  // The one that runs while it is closed is written to the end.
+  await Promise.all([file.append(line, end), file.close()])
+  const other = openSync(join(directory, 'other'), 'w')
+  t.after(() => closeSync(other))
+  await assert.rejects(file.append(line, end), /is closed/)
+  await assert.rejects(file.sync(), /is closed/)
+  await assert.rejects(file.rotate(), /is closed/)
+  await file.close()
+  assert.equal(readFileSync(file.path, 'utf8'), 'a line\n')
+  assert.equal(fstatSync(other).size, 0)
+  // Its lock has ended with it.
+  await (await AuditFile.open(file.path)).close()
 })
 
 test('a file that others may read, or a link, is refused', async t => {

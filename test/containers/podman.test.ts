@@ -24,10 +24,11 @@ interface Stage {
 async function stage(t: TestContext): Promise<Stage | undefined> {
   if (!needsCommand(t, 'podman')) return undefined
   const scope = scopeOf(t)
-  const share = join(scope.directory(), 'share')
-  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', '--share', share] }).start()
+  const a = new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] })
+  const share = join(a.runtimeDir, 'share')
+  await a.start(['--init', 'example.org', '--share', share])
   await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
-  for (const directory of [join(a.runtimeDir, '..'), join(share, '..')]) chmodSync(directory, 0o755)
+  chmodSync(join(a.runtimeDir, '..'), 0o755)
   return { scope, a, share, mounts: [a.adminSocket, `${share}:/run/warren:ro`] }
 }
 
@@ -77,6 +78,26 @@ test('a container of root is what its name, image and runtime say, and another o
     denied,
     /PERMISSION_DENIED.*its image is sha256:[0-9a-f]{64} or sha256:[0-9a-f]{64}, and the entry asks for/
   )
+})
+
+test('a container is in the pod that podman made it in, whatever its image says', { skip }, async t => {
+  const on = await stage(t)
+  if (on === undefined) return
+  const { scope, a, mounts } = on
+  const podman = new Podman(scope)
+  scope.defer(async () => await podman.run('pod', 'rm', '--all', '--force'))
+  const pod = await podman.run('pod', 'create', '--name', 'shop', '--infra=false')
+  assert.match(pod, /^[0-9a-f]{64}$/)
+  await a.cli('entry', 'add', '--runtime', 'podman', '--pod', pod, WEB)
+  const inside = await podman.probe('inside', mounts, ['--pod', 'shop'])
+  assert.match(await register(inside), /"token"/)
+  // As an image can, whose annotations podman 4 takes over.
+  const claims = ['io.kubernetes.cri-o.SandboxID', 'io.container.manager'].flatMap(name => [
+    '--annotation',
+    `${name}=${name.endsWith('ID') ? pod : 'cri-o'}`
+  ])
+  const outside = await podman.probe('outside', mounts, claims)
+  assert.match(await register(outside), /PERMISSION_DENIED.*its pod is not established/)
 })
 
 test('a container that may write to all of its cgroup and to its own runtime state gets no other name', {

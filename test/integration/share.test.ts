@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { tryLock } from '../../src/core/index.ts'
 import { asRoot, needsCommand, scopeOf, TestAgent } from '../harness/index.ts'
 import { KINDS } from './support/containers.ts'
 import { Probe } from './support/probe.ts'
@@ -21,12 +22,17 @@ let inside: Probe
 
 before(async () => {
   if (asRoot.skip !== false) return
-  share = join(scope.directory(), 'share')
-  a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org', '--share', share] }).start()
+  a = new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] })
+  share = join(a.runtimeDir, 'share')
+  await a.start(options())
   await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
   await a.cli('entry', 'add', '--uid', '0', 'dev.{web,shop}.*.*')
   host = await Probe.start(scope)
 })
+
+function options(): readonly string[] {
+  return ['--init', 'example.org', '--share', share]
+}
 
 async function container(): Promise<Probe> {
   const binds = [
@@ -47,7 +53,7 @@ test('the directory for containers has the sockets of workloads, and none of the
     readdirSync(share)
       .filter(name => !name.startsWith('.'))
       .sort(),
-    ['agent.sock', 'endpoints', 'spiffe.sock', 'staging', 'w', 'warren.lock']
+    ['agent.sock', 'endpoints', 'spiffe.sock', 'staging', 'w']
   )
   assert.ok(existsSync(a.adminSocket) && existsSync(a.socket))
   assert.equal(statSync(share).mode & 0o777, 0o755)
@@ -95,21 +101,22 @@ test('a link in the place of its socket leads from a container to no other serve
   }
 })
 
-test('the directory stays the same when the agent is started again, for containers that have it', asRoot, async t => {
-  if (!needsCommand(t, 'crun')) return
-  const { ino } = statSync(share)
-  await a.stop()
-  await a.start()
-  assert.equal(statSync(share).ino, ino)
-  const { listenPath } = await inside.register(AGENT, { address: SITE, target: { listen: {} } })
-  await inside.ask('serve', { path: listenPath, answer: 'after the start' })
-  const path = await connect(inside, AGENT, SHOP)
-  assert.deepEqual(await inside.ask('open', { path, text: 'x' }), { data: 'after the start' })
-})
-
-test('the runtime directory is no directory for containers', asRoot, async () => {
-  const directory = scope.directory()
-  const other = new TestAgent(scope, { name: 'b', args: ['--init', 'b.example', '--share', directory] })
-  const same = ['--init', 'b.example', '--share', other.runtimeDir]
-  await assert.rejects(other.start(same), /INVALID_OPTION: .* is the runtime directory/)
-})
+test(
+  'the directory stays the same when the agent is started again, for containers that have it, whoever holds a lock of it',
+  asRoot,
+  async t => {
+    if (!needsCommand(t, 'crun')) return
+    const { ino } = statSync(share)
+    // Whoever has the directory can lock it, also by a mount that is read-only. A kill leaves sockets there.
+    const directory = openSync(share, 'r')
+    t.after(() => closeSync(directory))
+    assert.ok(await tryLock(directory))
+    await a.kill()
+    await a.start(options())
+    assert.equal(statSync(share).ino, ino)
+    const { listenPath } = await inside.register(AGENT, { address: SITE, target: { listen: {} } })
+    await inside.ask('serve', { path: listenPath, answer: 'after the start' })
+    const path = await connect(inside, AGENT, SHOP)
+    assert.deepEqual(await inside.ask('open', { path, text: 'x' }), { data: 'after the start' })
+  }
+)

@@ -147,6 +147,9 @@ test('a refusal says which container it is, and suggests an entry as narrow', ()
   )
   assert.equal(narrowingOptions(others, WEB, inside), ` --container web --image ${DIGEST}`)
   assert.equal(narrowingOptions(others, WEB, ofAlice), ` --container web --image ${DIGEST} --container-user alice`)
+  // A person copies it into a shell.
+  const planted = { ...plain, exePath: '/tmp/x; reboot $(y)' }
+  assert.equal(narrowingOptions([entry({ exePath: '/bin/x' })], WEB, planted), " --exe '/tmp/x; reboot $(y)'")
 })
 
 test('an entry of a container is in a list of its own, which agents that do not know it do not read', () => {

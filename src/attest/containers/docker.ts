@@ -1,4 +1,5 @@
 import { textOf } from './json.ts'
+import { isContainerName } from './membership.ts'
 import { readOwnedJson } from './owned-file.ts'
 import type { StoredContainer } from './storage.ts'
 
@@ -15,7 +16,7 @@ export async function readDocker(id: string, settings: string = SETTINGS): Promi
   if (textOf(config, 'ID') !== id) return undefined
   const [name, image] = [textOf(config, 'Name').replace(/^\//, ''), textOf(config, 'Image')]
   return {
-    names: name === '' ? [] : [name],
+    names: [name].filter(isContainerName),
     // The hash of its configuration.
     images: /^sha256:[0-9a-f]{64}$/.test(image) ? [image] : []
   }

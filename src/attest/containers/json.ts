@@ -6,6 +6,20 @@ export function memberOf(value: unknown, name: string): unknown {
   return (value as Readonly<Record<string, unknown>>)[name]
 }
 
+/** The members of an object, and of nothing else: a text would have one for each of its characters. */
+export function membersOf(value: unknown): [string, unknown][] {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : []
+}
+
+/** The value that a text says as JSON; undefined if it is none. */
+export function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** The text in a member; empty if there is none. */
 export function textOf(value: unknown, name: string): string {
   const text = memberOf(value, name)

@@ -1,5 +1,11 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 
+/** CRI-O makes long names. */
+const MAX_NAME_LENGTH = 255
+/** A user may nest cgroups. */
+const MAX_NAMES = 32
+const POD = /libpod_pod_([0-9a-f]{64})\.slice\/|\/libpod_parent\/([0-9a-f]{64})\//
+
 /** The first process of a container, and where its runtime put the container. */
 export interface ContainerPlace {
   readonly pid: number
@@ -60,19 +66,29 @@ function isPlace(path: string): boolean {
   return path.startsWith('/') && path !== '/' && !path.split('/').includes('..')
 }
 
-/** Names that its cgroups give it, the outermost first: those of a container are often made of its id. */
+/** Names that its cgroups give it, the outermost first, and not more than some: those of a container are often made of its id. */
 export function namesInCgroup(text: string): string[] {
   const parts = text.split('\n').flatMap(line => (/^\d+:[^:]*:(\/.*)$/.exec(line)?.[1] ?? '').split('/'))
   const names = parts.flatMap(part => {
     const name = part.replace(/\.scope$/, '')
     return [name, name.slice(name.indexOf('-') + 1)]
   })
-  return [...new Set(names)].filter(isContainerName)
+  return [...new Set(names)].filter(isContainerName).slice(0, MAX_NAMES)
 }
 
-/** Whether it may be the name of a directory of a runtime's state. */
+/** The id of the pod of podman in whose cgroup a container is, as podman names that; undefined if it is in none. */
+export function podOf(cgroups: readonly string[]): string | undefined {
+  for (const path of cgroups) {
+    const [, ofSystemd, ofPodman] = POD.exec(path) ?? []
+    const pod = ofSystemd ?? ofPodman
+    if (pod !== undefined) return pod
+  }
+  return undefined
+}
+
+/** Whether it may be the name of a container, and of a directory of a runtime's state. */
 export function isContainerName(name: string): boolean {
-  return name.length <= 128 && /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(name)
+  return name.length <= MAX_NAME_LENGTH && /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/.test(name)
 }
 
 function namespacesOf(pid: number): Namespaces {

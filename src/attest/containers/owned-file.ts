@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { O_PATH } from '../linux-open.ts'
+import { parsed } from './json.ts'
 
 const GROUP_OR_OTHERS_WRITE = 0o022
 
@@ -27,10 +28,16 @@ export async function readOwned(path: string, uid: number, maxBytes: number): Pr
 /** The same, as JSON; undefined also if it is none, and while it is written. */
 export async function readOwnedJson(path: string, uid: number, maxBytes: number): Promise<unknown> {
   const text = await readOwned(path, uid, maxBytes)
+  return text === undefined ? undefined : parsed(text)
+}
+
+/** Whether there is a directory, and no link, that belongs to `uid` and where nobody else may make or remove anything. */
+export async function isOwnedDirectory(path: string, uid: number): Promise<boolean> {
   try {
-    return text === undefined ? undefined : JSON.parse(text)
+    const stat = await lstat(path)
+    return stat.isDirectory() && stat.uid === uid && (stat.mode & GROUP_OR_OTHERS_WRITE) === 0
   } catch {
-    return undefined
+    return false
   }
 }
 

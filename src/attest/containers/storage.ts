@@ -1,9 +1,10 @@
 import { dirname } from 'node:path'
-import { listIn, memberOf, textOf, textsIn } from './json.ts'
+import { listIn, memberOf, membersOf, parsed, textOf, textsIn } from './json.ts'
+import { isContainerName } from './membership.ts'
 import { readOwnedJson } from './owned-file.ts'
 
-/** Some thousand containers or images. What users write costs the agent the time to read it. */
-const MAX_BYTES = 2 * 1024 * 1024
+/** Some hundred containers or images. What users write costs the agent the time to read it. */
+const MAX_BYTES = 1024 * 1024
 const MAX_ROOT_BYTES = 32 * 1024 * 1024
 const MAX_NAMES = 16
 
@@ -11,6 +12,15 @@ const MAX_NAMES = 16
 export interface StoredContainer {
   readonly names: readonly string[]
   readonly images: readonly string[]
+  /** Id of its pod, which CRI-O gives to each container, and podman to none. */
+  readonly pod?: string
+}
+
+const BUNDLE = /^(\/.*)\/([a-z0-9]+)-containers\/([^/]+)\/userdata$/
+
+/** Whether a bundle is where podman and CRI-O have theirs. */
+export function isInStore(bundle: string): boolean {
+  return BUNDLE.test(bundle)
 }
 
 /**
@@ -18,7 +28,7 @@ export interface StoredContainer {
  * undefined if it is in none.
  */
 export async function readStored(bundle: string, id: string, uid: number): Promise<StoredContainer | undefined> {
-  const [, root, driver, inPath] = /^(\/.*)\/([a-z0-9]+)-containers\/([^/]+)\/userdata$/.exec(bundle) ?? []
+  const [, root, driver, inPath] = BUNDLE.exec(bundle) ?? []
   if (root === undefined || inPath !== id) return undefined
   const containers = dirname(dirname(bundle))
   // Those that do not outlive a start of the system are in a list of their own.
@@ -27,8 +37,11 @@ export async function readStored(bundle: string, id: string, uid: number): Promi
     const found = all.find(one => textOf(one, 'id') === id)
     if (found === undefined) continue
     const image = textOf(found, 'image')
+    // Written by the manager alone: annotations may come from the image.
+    const pod = textOf(parsed(textOf(found, 'metadata')), 'pod-id')
     return {
-      names: textsIn(memberOf(found, 'names')).slice(0, MAX_NAMES),
+      ...(isContainerName(pod) && { pod }),
+      names: textsIn(memberOf(found, 'names')).slice(0, MAX_NAMES).filter(isContainerName),
       images: image === '' ? [] : await digestsOf(`${root}/${driver}-images/images.json`, image, uid)
     }
   }
@@ -38,7 +51,7 @@ export async function readStored(bundle: string, id: string, uid: number): Promi
 // The id of an image is the hash of its configuration, which names its layers by theirs.
 async function digestsOf(path: string, id: string, uid: number): Promise<string[]> {
   const found = listIn(await readOwnedJson(path, uid, most(uid))).find(one => textOf(one, 'id') === id)
-  const manifests = Object.entries(memberOf(found, 'big-data-digests') ?? {}).flatMap(([name, digest]) =>
+  const manifests = membersOf(memberOf(found, 'big-data-digests')).flatMap(([name, digest]) =>
     name.startsWith('manifest') && typeof digest === 'string' ? [digest] : []
   )
   const all = [`sha256:${id}`, textOf(found, 'digest'), ...manifests]

@@ -1,4 +1,4 @@
-import { unlinkSync } from 'node:fs'
+import { lstatSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { ErrorCode, WarrenError } from '../errors.ts'
@@ -6,6 +6,14 @@ import { MAX_SOCKET_PATH_BYTES } from '../net.ts'
 import { fileFault } from './fault.ts'
 import { withDirectoryLock } from './flock.ts'
 import { kindOf, standsAt, systemCode } from './kind.ts'
+
+export interface OccupyOptions {
+  /**
+   * Takes no lock of the directory, which every user who can read the directory could hold for ever. For a directory where nobody
+   * else makes sockets.
+   */
+  readonly isAlone?: boolean
+}
 
 /**
  * Runs `bind` once there is no file at `path`, which a user named for a socket.
@@ -18,18 +26,22 @@ import { kindOf, standsAt, systemCode } from './kind.ts'
 export async function occupySocketPath<T>(
   path: string,
   isServed: (path: string) => Promise<boolean>,
-  bind: () => Promise<T>
+  bind: () => Promise<T>,
+  { isAlone = false }: OccupyOptions = {}
 ): Promise<T> {
   requirePlace(path)
   if (!isSocketAt(path)) return await bind()
-  const locked = await withDirectoryLock(dirname(path), async () => {
+  const replace = async (): Promise<T> => {
     if (isSocketAt(path)) {
+      const found = versionOf(path)
       if (await isServed(path)) throw inUse(path)
-      // A program of another kind may have made this file meanwhile.
-      if (isSocketAt(path)) unlinkSync(path)
+      // A program of another kind may have made this file meanwhile, or without the lock another agent its socket.
+      if (isSocketAt(path) && versionOf(path) === found) unlinkSync(path)
     }
     return await bind()
-  }).catch((cause: unknown) => {
+  }
+  const done = isAlone ? replace().then(one => ({ done: one })) : withDirectoryLock(dirname(path), replace)
+  const locked = await done.catch((cause: unknown) => {
     if (cause instanceof WarrenError) throw cause
     const { why } = fileFault(path, cause)
     const reason = `${path} belongs to a program that has ended, and cannot be removed: ${why}`
@@ -39,6 +51,12 @@ export async function occupySocketPath<T>(
   throw new WarrenError(ErrorCode.PortInUse, `${path} exists, and another process holds the lock of its directory`, {
     hint: 'Choose a path in a directory of your own.'
   })
+}
+
+// The number of a file that was removed may be given to the next one at once.
+function versionOf(path: string): string | undefined {
+  const found = lstatSync(path, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? undefined : `${found.dev}:${found.ino}:${found.ctimeNs}`
 }
 
 /** Whether a program accepts connections on a socket of kind SOCK_STREAM; true if that is unknown. */
