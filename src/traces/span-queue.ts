@@ -24,8 +24,8 @@ export interface SpanQueueOptions {
 }
 
 /**
- * Holds spans until they are sent. It never waits: what finds no room is counted. The processors of the SDK give up what a
- * collector that is away did not take, and count neither this nor what found no room.
+ * Holds spans until they are sent. It never waits: what finds no room is counted. The batch processor of the SDK gives up what a
+ * collector that is away did not take.
  */
 export class SpanQueue implements SpanProcessor {
   readonly #options: SpanQueueOptions

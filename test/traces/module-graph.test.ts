@@ -27,7 +27,7 @@ test('an agent without traces loads nothing of OpenTelemetry, and one with trace
   const packages = (await loadedWith('traces/start.ts')).flatMap(
     url => /@opentelemetry\/([a-z-]+)/.exec(url)?.slice(1) ?? []
   )
-  // An exporter reads variables of the environment for addresses, headers and files: it would send elsewhere than told.
+  // An exporter adds headers that variables of the environment name.
   assert.deepEqual(
     packages.filter(name => name.includes('exporter')),
     []
