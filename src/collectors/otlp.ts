@@ -17,19 +17,20 @@ export interface OtlpHost {
   readonly version: string
 }
 
-/** The resource of all that a host sends. */
-export function otlpResource({ machine, trustDomain, peer, version }: OtlpHost): {
-  readonly attributes: OtlpAttribute[]
-} {
+/** The attributes of the resource of all that a host sends. */
+export function hostAttributes({ machine, trustDomain, peer, version }: OtlpHost): Readonly<Record<string, string>> {
   return {
-    attributes: otlpAttributes({
-      'service.name': 'warren',
-      'service.version': version,
-      'host.name': machine,
-      'warren.trust_domain': trustDomain,
-      'warren.peer': peer
-    })
+    'service.name': 'warren',
+    'service.version': version,
+    'host.name': machine,
+    'warren.trust_domain': trustDomain,
+    'warren.peer': peer
   }
+}
+
+/** The resource of all that a host sends. */
+export function otlpResource(host: OtlpHost): { readonly attributes: OtlpAttribute[] } {
+  return { attributes: otlpAttributes(hostAttributes(host)) }
 }
 
 /** What is neither a text, a number nor a truth value is there as JSON; what is undefined is left out. */

@@ -1,6 +1,6 @@
+import type { ReadableSpan, SpanProcessor } from '@opentelemetry/sdk-trace'
 import type { Receiver, Take } from '../collectors/index.ts'
 import { type Logger, type Metrics, raceAbort, sleep, WarrenError } from '../core/index.ts'
-import type { Span } from './span.ts'
 
 /** Spans that wait; further ones are lost. One takes about 1 KiB of memory. */
 export const MAX_WAITING_SPANS = 4_096
@@ -15,7 +15,7 @@ const CLOSE_MS = 2_000
 const REMIND_MS = 600_000
 
 export interface SpanQueueOptions {
-  readonly receiver: Receiver<Span>
+  readonly receiver: Receiver<ReadableSpan>
   /** For people. */
   readonly name: string
   readonly monotonicMs: () => number
@@ -23,14 +23,18 @@ export interface SpanQueueOptions {
   readonly metrics: Metrics
 }
 
-/** Holds spans until they are sent. It never waits: what finds no room is counted. */
-export class SpanQueue {
+/**
+ * Holds spans until they are sent. It never waits: what finds no room is counted. The batch processor of the SDK gives up what a
+ * collector that is away did not take.
+ */
+export class SpanQueue implements SpanProcessor {
   readonly #options: SpanQueueOptions
-  readonly #spans: Span[] = []
+  readonly #spans: ReadableSpan[] = []
   readonly #stopping = new AbortController()
   readonly #closing = new AbortController()
   #running: Promise<void> = Promise.resolve()
   #isFailing = false
+  #rejected = 0
   #remindAtMs = Number.NEGATIVE_INFINITY
 
   constructor(options: SpanQueueOptions) {
@@ -41,13 +45,21 @@ export class SpanQueue {
     this.#running = this.#run()
   }
 
-  add(spans: readonly Span[]): void {
-    const room = MAX_WAITING_SPANS - this.#spans.length
-    if (spans.length <= room) this.#spans.push(...spans)
-    else this.#count('lost', spans.length)
+  onStart(): void {}
+
+  onEnd(span: ReadableSpan): void {
+    if (this.#spans.length < MAX_WAITING_SPANS) this.#spans.push(span)
+    else this.#count('lost', 1)
   }
 
-  async close(): Promise<void> {
+  /** So many spans of the present request are refused for ever, as the collector has answered. */
+  rejected(count: number): void {
+    this.#rejected = count
+  }
+
+  async forceFlush(): Promise<void> {}
+
+  async shutdown(): Promise<void> {
     this.#closing.abort()
     const timer = setTimeout(() => this.#stopping.abort(), CLOSE_MS)
     await this.#running
@@ -79,14 +91,17 @@ export class SpanQueue {
 
   async #send(): Promise<void> {
     let count = 0
-    const take: Take<Span> = async maxItems => {
+    const take: Take<ReadableSpan> = async maxItems => {
       const spans = this.#spans.slice(0, maxItems)
       count = spans.length
       return spans
     }
+    this.#rejected = 0
     await this.#options.receiver.deliver(take, this.#stopping.signal)
     this.#spans.splice(0, count)
-    this.#count('sent', count)
+    const rejected = Math.min(this.#rejected, count)
+    this.#count('lost', rejected)
+    this.#count('sent', count - rejected)
   }
 
   #count(result: 'sent' | 'lost', count: number): void {

@@ -1,9 +1,11 @@
+import type { ReadableSpan } from '@opentelemetry/sdk-trace'
 import { HttpReceiver, type OtlpHost, readTlsFiles, readToken } from '../collectors/index.ts'
 import type { OtlpTarget } from '../config/index.ts'
 import type { Clock, Logger, Metrics } from '../core/index.ts'
 import type { FlowTracer } from '../proxy/index.ts'
 import { flowTracer } from './flow-tracer.ts'
-import { type Span, spansRequest } from './span.ts'
+import { rejectedIn, spansRequest } from './otlp-json.ts'
+import { openFlowSpans } from './provider.ts'
 import { SpanQueue } from './span-queue.ts'
 
 export interface TracingOptions {
@@ -23,18 +25,19 @@ export function startTracing({ target, host, clock, log, metrics, resources }: T
   const { url, tls, token, name } = target
   if (tls !== undefined) readTlsFiles(tls)
   if (token !== undefined) readToken(token)
-  const receiver = new HttpReceiver<Span>({
+  const receiver = new HttpReceiver<ReadableSpan>({
     url,
     tls,
     token,
     headers: () => ({ 'content-type': 'application/json' }),
-    body: spans => spansRequest(spans, host),
+    body: spansRequest,
     maxItems: MAX_SPANS,
-    onAnswer: () => {}
+    onAnswer: answer => queue.rejected(rejectedIn(answer))
   })
   const queue = new SpanQueue({ receiver, name, monotonicMs: clock.monotonicMs, log, metrics })
+  const spans = openFlowSpans(host, queue)
   queue.start()
-  resources.defer(() => queue.close())
+  resources.defer(() => spans.shutdown())
   log.info('the opening of each flow is traced', { address: name })
-  return flowTracer(clock, spans => queue.add(spans))
+  return flowTracer(clock, spans)
 }

@@ -11,7 +11,7 @@ interface Span {
   readonly name: string
   readonly startTimeUnixNano: string
   readonly endTimeUnixNano: string
-  readonly status?: { readonly message: string }
+  readonly status: { readonly code: number; readonly message?: string }
   readonly attributes: readonly Attribute[]
 }
 
@@ -69,7 +69,7 @@ test('the opening of a flow is one trace with the steps of both agents, and a re
   client.stdin.end()
   await a.attempt(['connect', 'dev.web.site.default', '--as', 'dev.other.me.default'])
 
-  const isOpening = ({ name, status }: Span): boolean => name === 'open flow' && status === undefined
+  const isOpening = ({ name, status }: Span): boolean => name === 'open flow' && status.code === 0
   const source = await waitFor(() => spans.find(isOpening), 'the span of the source')
   const destination = await waitFor(
     () => spans.find(({ name, parentSpanId }) => name === 'accept flow' && parentSpanId === source.spanId),
@@ -87,7 +87,7 @@ test('the opening of a flow is one trace with the steps of both agents, and a re
   for (const { startTimeUnixNano, endTimeUnixNano } of spans) {
     assert.ok(BigInt(startTimeUnixNano) <= BigInt(endTimeUnixNano))
   }
-  const refused = await waitFor(() => spans.find(({ status }) => status !== undefined), 'the refused flow')
+  const refused = await waitFor(() => spans.find(({ status }) => status.code === 2), 'the refused flow')
   assert.equal(textOf(refused.attributes, 'error.type'), 'UNAUTHORIZED')
   assert.match(await a.cli('metrics'), /warren_spans_total\{result="sent"\} [1-9]/)
   await server.stop()

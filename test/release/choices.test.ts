@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { parse } from 'yaml'
 import { packageVersion, readMaintainer } from '../../tools/release/describe.ts'
+import { LEFT_OUT } from '../../tools/release/tarball.ts'
 import { Program, scopeOf, TestAgent, WARREN } from '../harness/index.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -27,6 +28,17 @@ test('a release that cannot be made says why, and what to do, before any work', 
   assert.match(
     missing,
     /missing: dpkg-deb for deb, rpmbuild for rpm; apt-get install dpkg rpm, or .*--without deb,rpm$/m
+  )
+})
+
+test('what an archive leaves out of the documents is there, and is nothing that install.sh installs', () => {
+  for (const path of LEFT_OUT) assert.ok(existsSync(join(ROOT, 'docs', path)), path)
+  const installer = readFileSync(join(ROOT, 'packaging', 'install.sh'), 'utf8')
+  const installed = [...installer.matchAll(/\bdocs\/([\w.-]+)/g)].map(([, path = '']) => path)
+  assert.ok(installed.includes('install.md'))
+  assert.deepEqual(
+    installed.filter(path => LEFT_OUT.includes(path)),
+    []
   )
 })
 

@@ -1,5 +1,5 @@
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { archive } from './archive.ts'
 import type { Extras } from './extras.ts'
 import { normalise } from './tree.ts'
@@ -17,6 +17,25 @@ export interface TarballOptions {
 }
 
 /**
+ * Pages for those who evaluate or change warren, or write programs with it, and folders of pictures: most of the compressed documents.
+ * The packages for Debian and rpm have them.
+ */
+export const LEFT_OUT: readonly string[] = [
+  'decisions',
+  'protocol',
+  'performance',
+  'performance.md',
+  'threat-model.md',
+  'architecture.md',
+  'simulator.md',
+  'soak.md',
+  'library.md',
+  'architecture',
+  'tutorial',
+  'console'
+]
+
+/**
  * Writes what `install.sh` installs, and a person by hand: the executable with its units, settings and licences. Returns the
  * name of the file.
  */
@@ -25,10 +44,10 @@ export function tarball({ root, name, executable, licenses, extras, epochSeconds
   const inside = join(parent, name)
   mkdirSync(join(inside, 'bin'), { recursive: true })
   copyFileSync(executable, join(inside, 'bin', 'warren'))
-  // Pictures of the console are more than half of the compressed documents.
-  const isText = (path: string): boolean => !path.endsWith('.png')
-  cpSync(join(root, 'docs'), join(inside, 'docs'), { recursive: true, filter: isText })
-  for (const text of ['LICENSE', 'README.md', 'CHANGELOG.md']) copyFileSync(join(root, text), join(inside, text))
+  const docs = join(root, 'docs')
+  const isInside = (path: string): boolean => !LEFT_OUT.includes(relative(docs, path))
+  cpSync(docs, join(inside, 'docs'), { recursive: true, filter: isInside })
+  for (const text of ['LICENSE', 'README.md']) copyFileSync(join(root, text), join(inside, text))
   writeFileSync(join(inside, 'THIRD-PARTY-LICENSES.txt'), licenses)
   for (const folder of ['systemd', 'etc'])
     cpSync(join(root, 'packaging', folder), join(inside, folder), { recursive: true })

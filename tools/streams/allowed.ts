@@ -45,6 +45,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/cluster/admins/signing.ts': 'events of a handler of this process, which are no stream',
   'src/console/data/all-hosts.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/console/data/events.ts': 'a call of the local API, as of src/cli/commands/services.ts',
+  'src/console/data/explanation.ts': 'a call of the local API, as of src/cli/commands/services.ts',
   'src/client/keeper.ts': 'a call of the local API, as of src/cli/commands/services.ts'
 }
 
