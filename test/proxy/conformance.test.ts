@@ -28,7 +28,7 @@ function brokered(
 ): CarrierPath {
   return {
     name,
-    maxStalledBytes: manner === undefined ? 4 * MEGABYTE : Number.POSITIVE_INFINITY,
+    maxStalledBytes: manner === undefined ? maxStalled(carrier) : Number.POSITIVE_INFINITY,
     async setUp(world, accepted) {
       const options = {
         ...(on === 'fastpath' ? { upgradeThresholds: { bytes: 0, chunks: 1 } } : {}),
@@ -53,6 +53,11 @@ function brokered(
       })
     }
   }
+}
+
+/** A relay that joins connections adds the kernel buffers of two more sockets, and what it holds itself. */
+function maxStalled(carrier: CarrierCase | 'local'): number {
+  return carrier === 'joined' ? 16 * MEGABYTE : carrier === 'direct' || carrier === 'local' ? 4 * MEGABYTE : 8 * MEGABYTE
 }
 
 async function hosts(

@@ -145,15 +145,15 @@ export const POLICY: readonly Mutant[] = [
   {
     breaks: 'A bundle in which an id occurs twice is refused.',
     file: 'src/policy/bundle.ts',
-    find: '.size !== message[name].length) {',
-    replace: '.size > message[name].length) {',
+    find: '.size !== list.length) {',
+    replace: '.size > list.length) {',
     tests: ['test/policy/content.test.ts']
   },
   {
     breaks: 'Each kind of content is bounded, up to the bound and not beyond.',
     file: 'src/policy/bundle.ts',
-    find: 'if (message[name].length > max) throw',
-    replace: 'if (message[name].length > 2 * max) throw',
+    find: 'if (list.length > max) throw',
+    replace: 'if (list.length > 2 * max) throw',
     tests: ['test/policy/content.test.ts']
   },
   {
@@ -193,16 +193,16 @@ export const POLICY: readonly Mutant[] = [
   },
   {
     breaks: 'An entry for a cgroup does not cover a sibling with a longer name.',
-    file: 'src/policy/entry.ts',
+    file: 'src/policy/selectors.ts',
     find: '}/`) === true',
     replace: '}`) === true',
     tests: ['test/policy/content.test.ts']
   },
   {
     breaks: 'An entry grants only to a process that has all that it names.',
-    file: 'src/policy/entry.ts',
-    find: 'SELECTORS.filter(selector => entry[selector] !== undefined && !isMet(',
-    replace: 'SELECTORS.slice(0, 4).filter(selector => entry[selector] !== undefined && !isMet(',
+    file: 'src/policy/selectors.ts',
+    find: 'return SELECTORS.filter(selector => {',
+    replace: 'return SELECTORS.slice(0, 4).filter(selector => {',
     tests: ['test/policy/content.test.ts']
   },
   {
