@@ -85,8 +85,7 @@ test('a container is in the pod that podman made it in, whatever its image says'
   if (on === undefined) return
   const { scope, a, mounts } = on
   const podman = new Podman(scope)
-  scope.defer(async () => await podman.run('pod', 'rm', '--all', '--force'))
-  const pod = await podman.run('pod', 'create', '--name', 'shop', '--infra=false')
+  const pod = await podman.pod('shop')
   assert.match(pod, /^[0-9a-f]{64}$/)
   await a.cli('entry', 'add', '--runtime', 'podman', '--pod', pod, WEB)
   const inside = await podman.probe('inside', mounts, ['--pod', 'shop'])

@@ -3,6 +3,9 @@ import { dirname, join } from 'node:path'
 import { Program, programsForOthers, type Scope } from '../../harness/index.ts'
 import { Probe } from '../../integration/support/probe.ts'
 
+const SYSTEM = ['/usr', '/bin', '/lib', '/lib64'] as const
+/** For the first container of a pod: limits that this machine may not raise. */
+const LIMITS = '[containers]\ndefault_ulimits=["nofile=1024:1024", "nproc=1000:1000"]\n'
 const IMAGE = 'localhost/empty:1'
 /** Numbers that a user without root gives to the users of its containers. */
 const SUBORDINATE = 700_000
@@ -33,12 +36,23 @@ export class Podman {
     return stdout.trim()
   }
 
+  /** Makes a pod for containers of root. Resolves with its id. */
+  async pod(name: string): Promise<string> {
+    this.#made ??= this.#make()
+    await this.#made
+    const system = SYSTEM.flatMap(path => ['-v', `${path}:${path}:ro`])
+    const infra = ['--infra-image', IMAGE, '--infra-command', '/bin/sleep 600']
+    return await this.run('pod', 'create', '--name', name, '--network', 'none', '--share', 'ipc', ...infra, ...system)
+  }
+
   /** A probe in a new container of this name, with paths of the host under the same paths, or FROM:AT:ro. */
   async probe(name: string, mounts: readonly string[], more: readonly string[] = []): Promise<Probe> {
     this.#made ??= this.#make()
     await this.#made
     const { node } = programsForOthers()
-    const system = ['/usr', '/bin', '/lib', '/lib64', dirname(node)].flatMap(path => ['-v', `${path}:${path}:ro`])
+    // Those of a pod are in all of its containers.
+    const paths = [...(more.includes('--pod') ? [] : SYSTEM), dirname(node)]
+    const system = paths.flatMap(path => ['-v', `${path}:${path}:ro`])
     const bound = mounts.flatMap(path => ['-v', path.includes(':') ? path : `${path}:${path}`])
     // Limits that this machine may not raise.
     const limits = ['--ulimit', 'nofile=1024:1024', '--ulimit', 'nproc=1000:1000']
@@ -67,7 +81,10 @@ export class Podman {
     if (this.#uid !== 0) setUp.push(...this.#accounts())
     const as = this.#uid === 0 ? [] : ['setpriv', `--reuid=${this.#uid}`, `--regid=${this.#uid}`, '--clear-groups']
     const env = [`HOME=${this.#home}`, `XDG_RUNTIME_DIR=/run/user/${this.#uid}`, `PATH=${process.env['PATH'] ?? ''}`]
-    const asUser = this.#uid === 0 ? podman : [...as, 'env', '-i', ...env, ...podman]
+    const limits = join(this.#home, 'containers.conf')
+    writeFileSync(limits, LIMITS)
+    const asUser =
+      this.#uid === 0 ? ['env', `CONTAINERS_CONF=${limits}`, ...podman] : [...as, 'env', '-i', ...env, ...podman]
     return ['unshare', '--mount', '/bin/sh', '-c', `${setUp.join(' && ')} && cd / && exec "$@"`, 'sh', ...asUser]
   }
 
@@ -93,7 +110,10 @@ export class Podman {
   }
 
   async #make(): Promise<void> {
-    this.#scope.defer(async () => await this.run('rm', '--all', '--force'))
+    this.#scope.defer(async () => {
+      if (this.#uid === 0) await this.run('pod', 'rm', '--all', '--force', '--time', '0')
+      await this.run('rm', '--all', '--force')
+    })
     const root = join(this.#home, 'root')
     for (const path of ['usr', 'bin', 'lib', 'lib64', 'tmp', 'srv', 'etc'])
       mkdirSync(join(root, path), { recursive: true })
