@@ -57,7 +57,11 @@ function brokered(
 
 /** A relay that joins connections adds the kernel buffers of two more sockets, and what it holds itself. */
 function maxStalled(carrier: CarrierCase | 'local'): number {
-  return carrier === 'joined' ? 16 * MEGABYTE : carrier === 'direct' || carrier === 'local' ? 4 * MEGABYTE : 8 * MEGABYTE
+  return carrier === 'joined'
+    ? 16 * MEGABYTE
+    : carrier === 'direct' || carrier === 'local'
+      ? 4 * MEGABYTE
+      : 8 * MEGABYTE
 }
 
 async function hosts(
