@@ -39,8 +39,10 @@ export const SELECTORS = [
 ] as const
 export type Selector = (typeof SELECTORS)[number]
 
-// An entry that names a container means one of root, unless it says whose. Ids that a user namespace gives mean nothing alone.
-/** The selectors of an entry that a process with these facts does not match. */
+/**
+ * The selectors of an entry that a process with these facts does not match. An entry that names a container means one of root,
+ * unless it says whose; ids that a user namespace gives mean nothing alone.
+ */
 export function unmet(entry: Entry, facts: ProcessFacts): Selector[] {
   const ofContainer = namesContainer(entry) || facts.hasOwnUserIds === true
   return SELECTORS.filter(selector => {

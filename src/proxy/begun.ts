@@ -1,5 +1,17 @@
 import type { Socket } from 'node:net'
-import { raceAbort } from '../core/index.ts'
+import { raceAbort, type UnprovenPlace } from '../core/index.ts'
+import type { PeerKey } from '../identity/index.ts'
+
+/** A connection that this agent made to another, which has begun to send. */
+export interface MadeConnection {
+  readonly socket: Socket
+  /** Has not been consumed. */
+  readonly firstByte: number
+  /** The agent on whose account it counts: the one that asked for it, or the member that arranged it. */
+  readonly peer: PeerKey
+  /** Its place among those that are being made; must be given back once an identity is proved on it. */
+  readonly place: UnprovenPlace
+}
 
 /**
  * Resolves with the first byte that the other end sends, which is not consumed. Rejects, and destroys the socket, when it closes

@@ -6,7 +6,8 @@ import { connect as connectTls } from 'node:tls'
 import { isDataByte } from '../../src/proxy/inbound/index.ts'
 import { settled, waitFor } from '../harness/index.ts'
 import { DEAD, dialsBack, reachesMeshPort } from './support/carriers.ts'
-import { Accepted, converse, dial, endOf, readBytes } from './support/sockets.ts'
+import { servedFor, shown } from './support/served.ts'
+import { converse, endOf } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -17,21 +18,10 @@ async function pair(world: World) {
   const [near, far] = [await world.host('alpha', OPTIONS), await world.host('beta', OPTIONS)]
   far.dataAddresses = DEAD
   const end = await reachesMeshPort(near, far)
-  const source = near.register('dev.test.client.default')
-  const accepted = new Accepted()
-  await far.serve(NAME, accepted.push)
-  const open = async () => {
-    const { path } = await near.connect(source, NAME)
-    const client = await dial(path)
-    client.write('x')
-    const server = await accepted.next()
-    await readBytes(server, 1)
-    return { client, server }
-  }
+  const { source, open } = await servedFor(near, far, NAME)
   return { near, far, end, source, open }
 }
 
-const shown = ({ proxy }: Host): string | undefined => proxy.flows().at(-1)?.carrier
 const handshakes = ({ counts }: Host, result: string): number =>
   counts.get(`warren_handshakes_total{role="server",result="${result}"}`) ?? 0
 

@@ -9,7 +9,8 @@ import { encodePreamble, encodeRequest, PREAMBLE_BYTES, proofOf } from '../../sr
 import { JOIN_RATE, MAX_JOINED_PER_HOST } from '../../src/proxy/relayed/limits.ts'
 import { settled, waitFor } from '../harness/index.ts'
 import { joinedBy, relayBy } from './support/carriers.ts'
-import { Accepted, converse, dial, endOf, readAll, readBytes } from './support/sockets.ts'
+import { servedFor, shown } from './support/served.ts'
+import { converse, endOf, readAll } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -21,21 +22,10 @@ async function three(world: World, options: HostOptions = {}) {
   const far = await world.host('beta', { carrier: 'relay' })
   const relay = await world.host('gamma', { carrier: 'relay', ...options })
   joinedBy(near, far, relay)
-  const source = near.register('dev.test.client.default')
-  const accepted = new Accepted()
-  await far.serve(NAME, accepted.push)
-  const open = async () => {
-    const { path } = await near.connect(source, NAME)
-    const client = await dial(path)
-    client.write('x')
-    const server = await accepted.next()
-    await readBytes(server, 1)
-    return { client, server }
-  }
+  const { open } = await servedFor(near, far, NAME)
   return { near, far, relay, open }
 }
 
-const shown = ({ proxy }: Host): string | undefined => proxy.flows().at(-1)?.carrier
 const relayed = ({ counts }: Host, result: string): number =>
   counts.get(`warren_mesh_relays_total{result="${result}"}`) ?? 0
 const ends = ({ lines }: Host): number => lines.filter(({ message }) => message === 'relaying ended').length

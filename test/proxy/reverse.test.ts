@@ -20,7 +20,8 @@ import { ReverseRequester } from '../../src/proxy/reverse/requester.ts'
 import { settled, waitFor } from '../harness/index.ts'
 import { recordingMetrics } from '../harness/recording-metrics.ts'
 import { DEAD, dialsBack } from './support/carriers.ts'
-import { Accepted, converse, dial, endOf, readAll, readBytes } from './support/sockets.ts'
+import { servedFor, shown } from './support/served.ts'
+import { converse, dial, endOf, readAll } from './support/sockets.ts'
 import { type Host, type HostOptions, World } from './support/world.ts'
 
 const NAME = 'dev.test.server.default'
@@ -32,21 +33,10 @@ async function pair(world: World, options: HostOptions = {}) {
   const far = await world.host('beta', { carrier: 'auto' })
   far.dataAddresses = DEAD
   dialsBack(far, near)
-  const source = near.register('dev.test.client.default')
-  const accepted = new Accepted()
-  const served = await far.serve(NAME, accepted.push)
-  const open = async () => {
-    const { path } = await near.connect(source, NAME)
-    const client = await dial(path)
-    client.write('x')
-    const server = await accepted.next()
-    await readBytes(server, 1)
-    return { client, server }
-  }
+  const { source, served, open } = await servedFor(near, far, NAME)
   return { near, far, source, served, open }
 }
 
-const shown = ({ proxy }: Host): string | undefined => proxy.flows().at(-1)?.carrier
 const asks = (count: number): Buffer => randomBytes(count * TOKEN_BYTES)
 const counted = ({ counts }: Host, role: string, result: string): number =>
   counts.get(`warren_reverse_connections_total{role="${role}",result="${result}"}`) ?? 0

@@ -17,6 +17,7 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { JOIN_ALPN, type PeerKey, RENEW_ALPN } from '../../identity/index.ts'
+import type { MadeConnection } from '../begun.ts'
 import { DATA_PORT_PATH, MESH_PORT_PATH, type Path } from '../carriers/index.ts'
 import type { ProvenWorkload } from '../deps.ts'
 import { FastPathAcceptor, FIRST_BYTE } from '../fastpath/index.ts'
@@ -40,17 +41,6 @@ const KEEP_ALIVE_MS = 15_000
  * not proved itself.
  */
 export type Openings = Readonly<Record<number, { readonly accept: (socket: Socket, place: UnprovenPlace) => void }>>
-
-/** A connection that this agent made to another, which has begun to send. */
-export interface MadeConnection {
-  readonly socket: Socket
-  /** Has not been consumed. */
-  readonly firstByte: number
-  /** The agent on whose account it counts. */
-  readonly peer: PeerKey
-  /** Its place among those that are being made; must be given back once an identity is proved on it. */
-  readonly place: UnprovenPlace
-}
 
 /**
  * The data port, for direct connections and for streams of the mesh alike.

@@ -1,6 +1,6 @@
 export { NO_PUNCHING, type PunchDeps } from './deps.ts'
-export { MAX_MESSAGE_BYTES as MAX_PUNCH_BYTES, PUNCH_FIRST_BYTE } from './format.ts'
-export { type PunchedConnection, PunchInvited } from './invited.ts'
+export { PUNCH_FIRST_BYTE } from './format.ts'
+export { PunchInvited } from './invited.ts'
 export { PUNCHED_DIAL_TIMEOUT_MS } from './limits.ts'
 export { Rendezvous } from './rendezvous.ts'
 export { PunchRequester } from './requester.ts'

@@ -1,16 +1,6 @@
-import type { Socket } from 'node:net'
-import {
-  type Clock,
-  detach,
-  type Logger,
-  type Metrics,
-  Quota,
-  TokenBuckets,
-  type UnprovenPlace,
-  within
-} from '../../core/index.ts'
+import { type Clock, detach, type Logger, type Metrics, Quota, TokenBuckets, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { begun } from '../begun.ts'
+import { begun, type MadeConnection } from '../begun.ts'
 import { limitExceeded } from '../limits.ts'
 import { FIRST_BYTE_TIMEOUT_MS } from '../timing.ts'
 import { connectBoth } from './connect.ts'
@@ -22,21 +12,11 @@ import { type Meeting, meet } from './meet.ts'
 export interface PunchInvitedOptions {
   readonly deps: PunchDeps
   /** Serves a connection like one that arrived at the data port, and owns its socket. */
-  readonly serve: (connection: PunchedConnection) => void
+  readonly serve: (connection: MadeConnection) => void
   readonly clock: Clock
   readonly log: Logger
   readonly metrics: Metrics
   readonly stopping: AbortSignal
-}
-
-/** A connection to an agent that asked for it, and has begun to send. */
-export interface PunchedConnection {
-  readonly socket: Socket
-  /** Has not been consumed. */
-  readonly firstByte: number
-  /** The member that arranged it. The name of the other agent is that member's word. */
-  readonly peer: PeerKey
-  readonly place: UnprovenPlace
 }
 
 /**

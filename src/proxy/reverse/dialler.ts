@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net'
 import {
   type Clock,
   connectTcp,
@@ -10,12 +9,11 @@ import {
   Quota,
   raceStaggered,
   TokenBuckets,
-  type UnprovenPlace,
   WarrenError,
   within
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { begun } from '../begun.ts'
+import { begun, type MadeConnection } from '../begun.ts'
 import { type Path, REVERSE_PATH } from '../carriers/index.ts'
 import { limitExceeded } from '../limits.ts'
 import { PathMemory } from '../path-memory.ts'
@@ -42,13 +40,7 @@ export interface ReverseDiallerOptions {
 }
 
 /** A connection to an agent that asked for it, and has begun to send. */
-export interface ReverseConnection {
-  readonly socket: Socket
-  /** Has not been consumed. */
-  readonly firstByte: number
-  readonly peer: PeerKey
-  /** Its place among those that are being made; must be given back once an identity is proved on it. */
-  readonly place: UnprovenPlace
+export interface ReverseConnection extends MadeConnection {
   readonly path: Path
 }
 

@@ -1,5 +1,5 @@
 export type { ReverseDeps } from './deps.ts'
-export { type AskedFor, type ReverseConnection, ReverseDialler } from './dialler.ts'
+export { type AskedFor, ReverseDialler } from './dialler.ts'
 export { decodeTokens, REVERSE_FIRST_BYTE, TOKEN_BYTES } from './format.ts'
 export { GoodEnds } from './good-ends.ts'
 export { ReverseRequester } from './requester.ts'
