@@ -119,7 +119,7 @@ export {
   serveRenewal
 } from './renew/index.ts'
 export {
-  admittedFromMs,
+  evictedAtMs,
   evictionText,
   type RevocableHost,
   type Revocation,

@@ -53,6 +53,14 @@ export function admittedFromMs(revocations: readonly Revocation[], machine: stri
   return Math.max(0, ...revocations.map(revocation => (revocation.machine === machine ? revocation.beforeMs : 0)))
 }
 
+/**
+ * When hosts of this name were evicted last; 0 if they never were. Exact, where `admittedFromMs` is in whole seconds as the dates of
+ * certificates are.
+ */
+export function evictedAtMs(revocations: readonly Revocation[], machine: string): number {
+  return Math.max(0, ...revocations.map(revocation => (revocation.machine === machine ? revocation.createdAtMs : 0)))
+}
+
 /** The reason why a host is refused, in one clause for people. */
 export function evictionText(machine: string, { id, reason, createdAtMs }: Revocation): string {
   return `${machine} was evicted at ${new Date(createdAtMs).toISOString()} (${id}${because(reason)})`

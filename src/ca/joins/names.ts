@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/index.ts'
-import { admittedFromMs, type PeerKey, type Revocation } from '../../identity/index.ts'
+import { evictedAtMs, type PeerKey, type Revocation } from '../../identity/index.ts'
 import type { JoinStore } from '../../state/index.ts'
 
 export interface JoinNamesDeps {
@@ -38,7 +38,7 @@ export class JoinNames {
     if (known !== undefined && known.peer !== peer && !known.ephemeral)
       return 'a host of this name is a member, and away'
     const last = ledger.lastOf(machine)
-    if (last === undefined || last.peer === peer || last.usedAtMs < admittedFromMs(revocations(), machine))
+    if (last === undefined || last.peer === peer || last.usedAtMs < evictedAtMs(revocations(), machine))
       return undefined
     const since = new Date(last.usedAtMs).toISOString()
     if (!last.ephemeral) return `a host of this name joined at ${since}, and was not evicted`
