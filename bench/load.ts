@@ -40,15 +40,19 @@ export class Load {
 
   /** Runs one measurement. Resolves with its figures, by name. */
   async run(...words: readonly (string | number)[]): Promise<Readonly<Record<string, number>>> {
-    const argv = this.#enter([this.#file, ...words.map(String)])
-    const { code, stdout, stderr } = await new Program(this.#scope, argv).outcome(PATIENCE_MS)
+    const { code, stdout, stderr } = await this.start(...words).outcome(PATIENCE_MS)
     if (code !== 0) throw new Error(`load ${words.join(' ')}: ${stderr.trim()}`)
     return JSON.parse(stdout) as Record<string, number>
   }
 
+  /** Starts one that works until it is killed or has ended. */
+  start(...words: readonly (string | number)[]): Program {
+    return new Program(this.#scope, this.#enter([this.#file, ...words.map(String)]))
+  }
+
   /** Starts one that holds what it opened until it is killed. Resolves once it is open. */
   async hold(...words: readonly (string | number)[]): Promise<Program> {
-    const program = new Program(this.#scope, this.#enter([this.#file, ...words.map(String)]))
+    const program = this.start(...words)
     await program.says(/seconds/, 'stdout', PATIENCE_MS)
     return program
   }
