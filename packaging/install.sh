@@ -249,8 +249,12 @@ plan=$work/plan
   fi
   printf 'conf 600 %s\t%s\n' "$new/etc/warren.env" "$settings/warren.env"
   printf 'conf 644 %s\t%s\n' "$new/etc/warren.yaml" "$settings/warren.yaml"
-  for text in LICENSE THIRD-PARTY-LICENSES.txt docs/install.md; do
-    printf 'file 644 %s\t%s\n' "$new/$text" "$prefix/share/doc/warren/${text#docs/}"
+  for text in LICENSE THIRD-PARTY-LICENSES.txt; do
+    printf 'file 644 %s\t%s\n' "$new/$text" "$prefix/share/doc/warren/$text"
+  done
+  # All pages, since they lead to one another.
+  find "$new/docs" -type f | sort | while read -r path; do
+    printf 'file 644 %s\t%s\n' "$path" "$prefix/share/doc/warren/${path#"$new/docs/"}"
   done
   [ ! -d "$new/share" ] || find "$new/share" -type f | sort | while read -r path; do
     printf 'file 644 %s\t%s\n' "$path" "$prefix/share/${path#"$new/share/"}"

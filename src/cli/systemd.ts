@@ -10,11 +10,16 @@ const WAITING = 0x4000
 /** sun_path of struct sockaddr_un, whose last byte is a zero. */
 const MAX_PATH_BYTES = 107
 const MICROSECONDS_PER_MS = 1_000
+const NANOSECONDS_PER_MICROSECOND = 1_000n
 
 /** The program that started this process and waits to be notified: systemd, with `Type=notify`. */
 export interface ServiceManager {
   /** Everything is served from now on. `status` is what `systemctl status` shows. Begins the signs of life. */
   ready(status: string): void
+  /** The files of the configuration are read anew. `reloaded` must follow. */
+  reloading(): void
+  /** That has ended. `problem` is why it was not applied; empty if it was. `systemctl status` shows it until the next one. */
+  reloaded(problem: string): void
   /** This process was asked to end, and ends in order. */
   stopping(): void
   /** Another program takes its place, under the same process id. */
@@ -27,6 +32,8 @@ export interface ServiceManager {
 
 const NOBODY: ServiceManager = {
   ready: () => {},
+  reloading: () => {},
+  reloaded: () => {},
   stopping: () => {},
   replacing: () => {},
   keep: () => {},
@@ -48,11 +55,17 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
   const { send, sendDescriptor } = sending
   const isForUs = watched === undefined || Number(watched) === process.pid
   const lifeSignMs = isForUs ? Number(watchdog ?? 0) / MICROSECONDS_PER_MS / 2 : 0
+  let served = ''
+  const ready = (status: string): void => send(`READY=1\nSTATUS=${status.replaceAll('\n', ' ')}`)
   return {
     ready: status => {
-      send(`READY=1\nSTATUS=${status.replaceAll('\n', ' ')}`)
+      served = status
+      ready(served)
       if (lifeSignMs >= 1) setInterval(() => send('WATCHDOG=1'), lifeSignMs).unref()
     },
+    // With Type=notify-reload it waits for both, and takes none that was sent before its signal: hence the time.
+    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / NANOSECONDS_PER_MICROSECOND}`),
+    reloaded: problem => ready(problem === '' ? served : `${served}; not reloaded: ${problem}`),
     stopping: () => send('STOPPING=1\nSTATUS=draining'),
     // The next program has a whole period for its first sign of life.
     replacing: () => send('WATCHDOG=1\nSTATUS=upgrading'),

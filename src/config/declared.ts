@@ -67,6 +67,16 @@ export interface DeclaredSource {
   readonly declared: Declared
   /** Reads and checks all files; undefined if there is none. Rejects with INVALID_CONFIG. */
   readonly read: () => Promise<Reading | undefined>
+  /** @default nobody is notified of a reload */
+  readonly watcher?: ReloadWatcher
+}
+
+/** Notified of each reload, whoever asked for it. */
+export interface ReloadWatcher {
+  /** It reads the files. `ended` follows, whatever happens. */
+  readonly begun: () => void
+  /** With why it was not applied; empty if it was. */
+  readonly ended: (problem: string) => void
 }
 
 export const NOTHING_DECLARED: Declared = Object.freeze({ services: [], forwards: [] })

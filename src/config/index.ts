@@ -5,7 +5,8 @@ export {
   type DeclaredService,
   type DeclaredSource,
   NOTHING_DECLARED,
-  type Reading
+  type Reading,
+  type ReloadWatcher
 } from './declared.ts'
 export { type Environment, readEnvironment, variableOf } from './environment.ts'
 export type { Fault, FileConfig, Files, Loaded, Place } from './files/index.ts'

@@ -50,6 +50,16 @@ export class Reload {
   }
 
   async #run(): Promise<ReloadResult> {
+    const watcher = this.#deps.source?.watcher
+    watcher?.begun()
+    try {
+      return await this.#readAndApply()
+    } finally {
+      watcher?.ended(this.#problem)
+    }
+  }
+
+  async #readAndApply(): Promise<ReloadResult> {
     const { source, items, metrics, log } = this.#deps
     let reading: Reading | undefined
     try {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
 import { needsCommand, Program, type Scope, scopeOf, TestAgent, WARREN, waitFor } from '../harness/index.ts'
@@ -23,13 +24,17 @@ async function receiver(scope: Scope, address: string): Promise<Program> {
 }
 
 /** An agent that is started by a service manager at `address`. */
-function startedBy(scope: Scope, address: string, env: NodeJS.ProcessEnv) {
+function startedBy(scope: Scope, address: string, env: NodeJS.ProcessEnv, options: readonly string[] = []) {
   const { stateDir, runtimeDir } = new TestAgent(scope, { name: 'a', args: [] })
   const where = ['--state-dir', stateDir, '--runtime-dir', runtimeDir]
   const listen = ['--listen', '127.0.0.1:0', '--data-listen', '127.0.0.1:0', '--no-mdns']
-  const agent = new Program(scope, [WARREN, 'up', '--init', 'example.org', '--name', 'a', ...where, ...listen], {
-    env: { ...env, NOTIFY_SOCKET: address }
-  })
+  const agent = new Program(
+    scope,
+    [WARREN, 'up', '--init', 'example.org', '--name', 'a', ...where, ...listen, ...options],
+    {
+      env: { ...env, NOTIFY_SOCKET: address }
+    }
+  )
   return { agent, runtimeDir }
 }
 
@@ -49,6 +54,48 @@ test('an agent notifies the service manager when it is ready, that it lives, and
   assert.equal(lines[0], `${agent.pid} READY=1;STATUS=ready: a of example.org`)
   // systemd believes the main process alone.
   assert.ok(lines.every(line => line.startsWith(`${agent.pid} `)))
+})
+
+test('the service manager learns of each reload when it begins and ends, and why one was not applied', async t => {
+  if (!needsCommand(t, 'python3')) return
+  const scope = scopeOf(t)
+  const base = scope.directory()
+  const [address, file] = [join(base, 'notify'), join(base, 'warren.yaml')]
+  writeFileSync(file, '')
+  const manager = await receiver(scope, address)
+  const { agent, runtimeDir } = startedBy(scope, address, {}, ['--config', file])
+  await manager.says(/READY=1/)
+  const reload = (): number | null => spawnSync(WARREN, ['--runtime-dir', runtimeDir, 'reload']).status
+  assert.equal(reload(), 0)
+  writeFileSync(file, 'nonsense: yes\n')
+  assert.equal(reload(), 2)
+  await manager.says(/not reloaded/)
+  writeFileSync(file, '')
+  // As with Type=notify-reload.
+  const sentUs = process.hrtime.bigint() / 1_000n
+  agent.signal('SIGHUP')
+  await manager.says(/not reloaded(?:.*\n)+.*READY=1/)
+  await agent.stop()
+  await manager.says(/STOPPING=1/)
+  const said = manager.stdout
+    .trim()
+    .split('\n')
+    .map(line => line.replace(/^\d+ /, ''))
+  const beginnings = said.filter(line => line.startsWith('RELOADING=1'))
+  assert.ok(BigInt(beginnings.at(-1)?.match(/MONOTONIC_USEC=(\d+)$/)?.[1] ?? 0) >= sentUs, beginnings.join())
+  assert.deepEqual(
+    said.slice(1).map(line => line.replace(/(?<=RELOADING=1).*|(?<=not reloaded: ).*warren\.yaml:1:1: .*/, '')),
+    [
+      'READY=1;STATUS=ready: a of example.org',
+      'RELOADING=1',
+      'READY=1;STATUS=ready: a of example.org',
+      'RELOADING=1',
+      'READY=1;STATUS=ready: a of example.org; not reloaded: ',
+      'RELOADING=1',
+      'READY=1;STATUS=ready: a of example.org',
+      'STOPPING=1;STATUS=draining'
+    ]
+  )
 })
 
 test('signs of life that another process owes are not given, also at an abstract name', async t => {

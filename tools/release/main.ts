@@ -1,6 +1,6 @@
 // Makes what is published, into out/: for each architecture an executable, an archive, packages for Debian and for rpm, and an
 // image for containers; a software bill of materials, licences, install.sh and checksums; with `--key FILE` (an Ed25519 key in
-// PEM) a signature. Two runs on one commit make the same files.
+// PEM) a signature, and with `--rpm-key NAME` (a key of gpg) one in each rpm. Two runs on one commit make the same files.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -15,12 +15,16 @@ import { writeInstaller } from './installer.ts'
 import { PartsOf } from './parts.ts'
 import { PLATFORMS, type Platform } from './platforms.ts'
 import { FORMS, type Form, publish } from './publish.ts'
+import { readRpmKey, writeRpmKey } from './rpm-signature.ts'
 import { run } from './run.ts'
 import { sbom } from './sbom.ts'
 import { readKey, writeSums } from './signature.ts'
 import { requireTools } from './tools.ts'
 
-const USAGE = `Usage: npm run release -- [--out DIR] [--arch x64,arm64] [--key FILE] [--maintainer "NAME <ADDRESS>"] [--without deb,rpm,image]`
+const USAGE = `Usage: npm run release -- [--out DIR] [--arch x64,arm64] [--key FILE] [--rpm-key NAME] [--maintainer "NAME <ADDRESS>"] [--without deb,rpm,image]`
+
+/** The public key of `--rpm-key`. */
+const RPM_KEY = 'release.asc'
 
 const root = resolve(import.meta.dirname, '..', '..')
 
@@ -28,6 +32,7 @@ interface Choice {
   readonly out: string
   readonly platforms: readonly Platform[]
   readonly keyFile: string | undefined
+  readonly rpmKeyName: string | undefined
   readonly maintainer: string
   readonly without: readonly Form[]
 }
@@ -40,6 +45,7 @@ function readArgs() {
         out: { type: 'string', default: join(root, 'out') },
         arch: { type: 'string', default: PLATFORMS.map(({ arch }) => arch).join(',') },
         key: { type: 'string' },
+        'rpm-key': { type: 'string' },
         maintainer: { type: 'string', default: NO_MAINTAINER },
         without: { type: 'string', default: '' }
       }
@@ -65,17 +71,21 @@ function choose(): Choice | undefined {
     return found
   })
   const maintainer = readMaintainer(values.maintainer)
-  return { out: resolve(values.out), platforms, keyFile: values.key, maintainer, without }
+  const { key: keyFile, 'rpm-key': rpmKeyName } = values
+  if (rpmKeyName !== undefined && without.includes('rpm'))
+    throw new Error(`--rpm-key goes without --without rpm. ${USAGE}`)
+  return { out: resolve(values.out), platforms, keyFile, rpmKeyName, maintainer, without }
 }
 
 function list(text: string): string[] {
   return text.split(',').filter(word => word !== '')
 }
 
-async function release({ out, platforms, keyFile, maintainer, without }: Choice): Promise<void> {
+async function release({ out, platforms, keyFile, rpmKeyName, maintainer, without }: Choice): Promise<void> {
   // Before the work of minutes.
   const key = keyFile === undefined ? undefined : readKey(keyFile)
   requireTools(without)
+  const rpmKey = rpmKeyName === undefined ? undefined : readRpmKey(rpmKeyName)
   // Modes of files must not depend on who builds.
   process.umask(0o022)
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string }
@@ -93,6 +103,10 @@ async function release({ out, platforms, keyFile, maintainer, without }: Choice)
     writeFileSync(join(out, 'THIRD-PARTY-LICENSES.txt'), licenses)
     writeInstaller({ root, file: join(out, 'install.sh'), key })
     const names = ['sbom.cdx.json', 'THIRD-PARTY-LICENSES.txt', 'install.sh']
+    if (rpmKey !== undefined) {
+      writeRpmKey(join(out, RPM_KEY), rpmKey)
+      names.push(RPM_KEY)
+    }
     const extras = collectExtras({ root, work, epochSeconds })
     if (extras.missing.length > 0) say(`without ${extras.missing.join(', ')}: not in this version`)
     const images = new Images({ root, version, work, out, epochSeconds })
@@ -105,6 +119,7 @@ async function release({ out, platforms, keyFile, maintainer, without }: Choice)
       extras,
       epochSeconds,
       without,
+      rpmKey,
       images,
       out,
       work

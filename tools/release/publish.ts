@@ -6,6 +6,7 @@ import type { Extras } from './extras.ts'
 import type { Images } from './image/images.ts'
 import type { Platform } from './platforms.ts'
 import { rpm } from './rpm.ts'
+import { type RpmKey, signRpm } from './rpm-signature.ts'
 import { tarball } from './tarball.ts'
 import { layOut } from './tree.ts'
 
@@ -22,6 +23,8 @@ export interface Publishing {
   readonly extras: Extras
   readonly epochSeconds: number
   readonly without: readonly Form[]
+  /** Signs each rpm, if there is one. */
+  readonly rpmKey: RpmKey | undefined
   readonly images: Images
   readonly out: string
   readonly work: string
@@ -29,7 +32,8 @@ export interface Publishing {
 
 /** Writes an executable, which is moved, in all forms into `out`. Returns the names of the files. */
 export function publish(platform: Platform, name: string, executable: string, options: Publishing): string[] {
-  const { root, version, maintainer, licenses, sbom, extras, epochSeconds, without, images, out, work } = options
+  const { root, version, maintainer, licenses, sbom, extras, epochSeconds, without, rpmKey, images, out, work } =
+    options
   const has = (form: Form): boolean => !without.includes(form)
   const tree = (form: Form): string => {
     const to = mkdtempSync(join(work, `${form}-`))
@@ -47,6 +51,7 @@ export function publish(platform: Platform, name: string, executable: string, op
   if (has('rpm')) {
     const file = `warren-${packageVersion(version)}-1.${platform.rpm}.rpm`
     rpm({ ...common, tree: tree('rpm'), arch: platform.rpm, file: join(out, file), work })
+    if (rpmKey !== undefined) signRpm(join(out, file), rpmKey, epochSeconds)
     names.push(file)
   }
   if (has('image')) names.push(images.add(platform, { executable, licenses, sbom }))

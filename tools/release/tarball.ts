@@ -1,6 +1,7 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { archive } from './archive.ts'
+import { copyDocuments, withoutDeadLinks } from './documents.ts'
 import type { Extras } from './extras.ts'
 import { normalise } from './tree.ts'
 
@@ -44,10 +45,10 @@ export function tarball({ root, name, executable, licenses, extras, epochSeconds
   const inside = join(parent, name)
   mkdirSync(join(inside, 'bin'), { recursive: true })
   copyFileSync(executable, join(inside, 'bin', 'warren'))
-  const docs = join(root, 'docs')
-  const isInside = (path: string): boolean => !LEFT_OUT.includes(relative(docs, path))
-  cpSync(docs, join(inside, 'docs'), { recursive: true, filter: isInside })
-  for (const text of ['LICENSE', 'README.md']) copyFileSync(join(root, text), join(inside, text))
+  const present = copyDocuments({ root, to: join(inside, 'docs'), leftOut: LEFT_OUT })
+  copyFileSync(join(root, 'LICENSE'), join(inside, 'LICENSE'))
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  writeFileSync(join(inside, 'README.md'), withoutDeadLinks(readme, 'README.md', [...present, 'LICENSE']))
   writeFileSync(join(inside, 'THIRD-PARTY-LICENSES.txt'), licenses)
   for (const folder of ['systemd', 'etc'])
     cpSync(join(root, 'packaging', folder), join(inside, folder), { recursive: true })

@@ -1,7 +1,6 @@
 import {
   chmodSync,
   copyFileSync,
-  cpSync,
   lutimesSync,
   mkdirSync,
   readdirSync,
@@ -10,6 +9,7 @@ import {
   writeFileSync
 } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { copyDocuments } from './documents.ts'
 import { type Extras, ZSH_COMPLETIONS } from './extras.ts'
 
 /** The directory of the command in packages of an operating system. */
@@ -50,7 +50,7 @@ export function layOut(options: TreeOptions): void {
   mkdirSync(join(to, 'etc/warren/conf.d'))
   write('/usr/share/doc/warren/copyright', `${readFileSync(join(root, 'LICENSE'), 'utf8')}\n${licenses}`)
   write('/usr/share/doc/warren/sbom.cdx.json', sbom)
-  cpSync(join(root, 'docs'), join(to, 'usr/share/doc/warren'), { recursive: true })
+  copyDocuments({ root, to: join(to, 'usr/share/doc/warren') })
   for (const [path, text] of Object.entries(extras.files))
     write(`/usr/share/${path.replace(ZSH_COMPLETIONS, zshCompletions)}`, text)
   normalise(to, epochSeconds)

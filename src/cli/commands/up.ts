@@ -67,7 +67,8 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
     throw err
   })
   const listen = restart?.listenAt(settings.listen)
-  const config = { ...settings, ...definedOnly({ listen }), declared }
+  const watcher = { begun: () => manager.reloading(), ended: (problem: string) => manager.reloaded(problem) }
+  const config = { ...settings, ...definedOnly({ listen }), declared: { ...declared, watcher } }
   if (options.check === true) return await check(config, options)
   let agent: RunningAgent | undefined
   // The log says how it went. An agent that is still starting has just read its files.

@@ -77,7 +77,7 @@ export class RootFs {
   }
 }
 
-const OF_THE_SYSTEM = /^\/(given|var\/(log|cache|lib\/(dpkg|rpm))|root\/\.rpmdb|etc\/[^/]*-$|etc\/\.)/
+const OF_THE_SYSTEM = /^\/(given|var\/(log|cache|lib\/(dpkg|rpm|dnf|zypp))|root\/\.rpm(db|macros)|etc\/[^/]*-$|etc\/\.)/
 
 /** Runs a command, and returns what it printed. Throws when it fails. */
 export function output([command = '', ...args]: readonly string[]): string {

@@ -41,9 +41,9 @@ export class SystemdRoot {
     const start = ['/bin/sh', '-ec', `echo $$ > ${cgroup}/cgroup.procs; exec "$@"`, 'sh']
     const unshared = ['unshare', ...namespaces, '/bin/sh', '-ec', boot]
     const holder = new Program(scope, host.enter([...start, ...unshared]))
-    const pid = await waitFor(() => init(holder), `systemd on ${host.name}`, 60_000)
+    const pid = await waitFor(() => init(holder), `systemd on ${host.name}`, 240_000)
     const root = new SystemdRoot(pid)
-    await waitFor(() => root.#state() === 'running', `systemd to run on ${host.name}`, 60_000)
+    await waitFor(() => root.#state() === 'running', `systemd to run on ${host.name}`, 240_000)
     return root
   }
 
