@@ -41,7 +41,8 @@ async function asciiComments(path: string): Promise<void> {
   const plain = code.replace(/[^\p{ASCII}]/gu, '?')
   if (plain === code) return
   const bare = async (text: string): Promise<string> => (await transform(text, { minifyWhitespace: true })).code
-  if ((await bare(plain)) !== (await bare(code))) throw new Error(`${path}: characters beyond ASCII outside of comments`)
+  if ((await bare(plain)) !== (await bare(code)))
+    throw new Error(`${path}: characters beyond ASCII outside of comments`)
   writeFileSync(path, plain)
 }
 

@@ -68,7 +68,12 @@ export class Workloads {
     const { log, listenDir } = this.#deps
     clearListenDirectories(listenDir, log, this.#table.all())
     const { signal } = this.#stopping
-    const expiry = loop(log, 'workload expiry', { intervalMs: () => (this.#table.size === 0 ? EMPTY_CHECK_MS : EXPIRY_CHECK_MS), signal }, () => this.#expire())
+    const expiry = loop(
+      log,
+      'workload expiry',
+      { intervalMs: () => (this.#table.size === 0 ? EMPTY_CHECK_MS : EXPIRY_CHECK_MS), signal },
+      () => this.#expire()
+    )
     detach(log, 'workload expiry', expiry, signal)
   }
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Clock, Logger } from '../../core/index.ts'
 import { type Allocator, systemAllocator } from './allocator.ts'
 import { codePages } from './code-pages.ts'
-import { GiveBack } from './give-back.ts'
+import { GiveBack, ownBytes } from './give-back.ts'
 import { Rest } from './rest.ts'
 
 /** Where flows are counted. */
@@ -46,7 +46,8 @@ export async function giveBackMemory(
 
 function releaseUnused(allocator: Allocator): void {
   // Half of the pages of code that are present were used by the start alone. What is needed again is still in the page cache.
-  for (const { address, bytes } of codePages(readFileSync('/proc/self/smaps', 'latin1'))) allocator.release(address, bytes)
-  const { rss, heapTotal, external } = process.memoryUsage()
-  if (rss - heapTotal - external < TRIMMED_BYTES) allocator.trim()
+  for (const { address, bytes } of codePages(readFileSync('/proc/self/smaps', 'latin1')))
+    allocator.release(address, bytes)
+  const { heapTotal, external } = process.memoryUsage()
+  if ((ownBytes() ?? Number.POSITIVE_INFINITY) - heapTotal - external < TRIMMED_BYTES) allocator.trim()
 }
