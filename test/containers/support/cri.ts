@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { readdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createFileRegistry, fromBinary } from '@bufbuild/protobuf'
@@ -68,6 +68,7 @@ export class Cri {
     this.#scope.defer(async () => {
       await this.#call('stopPodSandbox', { podSandboxId: id })
       await this.#call('removePodSandbox', { podSandboxId: id })
+      removeCgroups(`kubepods/pod${uid}`)
     })
     return { ...wish, id, uid, config }
   }
@@ -103,6 +104,19 @@ export async function probeWithin(scope: Scope, state: string, id: string): Prom
     writeFileSync(path, JSON.stringify(process))
     return ['runc', '--root', state, 'exec', '--process', path, id]
   })
+}
+
+// The runtime leaves those above the containers to the kubelet.
+function removeCgroups(path: string): void {
+  for (const root of ['.', ...readdirSync('/sys/fs/cgroup')]) {
+    for (const one of [path, dirname(path)]) {
+      try {
+        rmdirSync(join('/sys/fs/cgroup', root, one))
+      } catch {
+        // It is not in this hierarchy, or another pod is in it.
+      }
+    }
+  }
 }
 
 function namespaces(pids: PodWish['pids']): object {
