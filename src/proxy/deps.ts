@@ -139,6 +139,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'punch' | '
   readonly join: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   /** Serves one host whose certificate has ended, in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
+  /** Called when flows have left a silent path to the agent `peer`: others to it may be silent as well. @default nothing */
+  readonly pathLeft?: (peer: PeerKey) => void
   readonly carrier: CarrierChoice
   /** Instances whose label `zone` says the same are preferred to others. @default none */
   readonly zone?: string | undefined

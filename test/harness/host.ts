@@ -68,6 +68,14 @@ export class Host {
     )
   }
 
+  /** Loses everything on one interface, without a notice to anybody, until `heal`. */
+  silence(device: string): void {
+    this.#drop(
+      `  chain in { type filter hook input priority 0; iifname "${device}" drop; }`,
+      `  chain out { type filter hook output priority 0; oifname "${device}" drop; }`
+    )
+  }
+
   /** Loses what comes to these ports, of TCP and UDP, until `heal`. */
   block(...ports: readonly number[]): void {
     const these = ports.join(', ')

@@ -98,7 +98,8 @@ export class InboundSession {
     session.setTimeout(INBOUND_IDLE_MS, () => {
       if (this.#flows.size === 0) this.destroy()
     })
-    this.#watched = { session, socket, isBusy: () => this.#flows.size > 0, onDead: () => this.destroy() }
+    const isBusy = (): boolean => this.#flows.size > 0
+    this.#watched = { session, socket, isBusy, isPinged: true, onDead: () => this.destroy() }
     context.liveness.watch(this.#watched)
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
