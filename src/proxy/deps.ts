@@ -64,6 +64,8 @@ export interface LocalWorkloads {
   readonly userOf?: (registrationId: string) => LocalUser | undefined
   /** The process of a registration, for the events. @default the events name none */
   readonly processOf?: (registrationId: string) => ProcessFields | undefined
+  /** Whether a registration asks for each of its datagrams on two paths. @default none does */
+  readonly isMultipath?: (registrationId: string) => boolean
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** Keeps a registration until `release`; undefined if there is none. @default nothing can be kept */

@@ -70,3 +70,64 @@ test('flows move to the other link of two when theirs goes silent, and back when
   assert.equal(b.program.stderr.match(/flow ended.*link to the other/g), null)
   assert.match(await b.cli('metrics'), /^warren_flow_interruptions_total\{result="resumed"\} [2-9]/m)
 })
+
+// Sends 50 numbered datagrams a second until it gets a line, and then says how many were not answered within two seconds.
+const METRONOME = `
+  const socket = require('node:dgram').createSocket('udp4')
+  const open = new Set()
+  let sent = 0
+  socket.on('message', payload => {
+    if (!open.delete(String(payload)) && Number(payload) < sent) console.log('twice ' + payload)
+    if (Number(payload) % 100 === 99) console.log('answer ' + payload)
+  })
+  const timer = setInterval(() => {
+    open.add(String(sent))
+    socket.send(String(sent++), 9002, '127.0.0.1')
+  }, 20)
+  process.stdin.once('data', () => {
+    clearInterval(timer)
+    setTimeout(() => {
+      console.log('lost ' + open.size + ' of ' + sent)
+      process.exit()
+    }, 2000)
+  })`
+
+const UDP_ECHO = `
+  const socket = require('node:dgram').createSocket('udp4')
+  socket.on('message', (payload, from) => socket.send(payload, from.port, from.address))
+  socket.bind(9003, '127.0.0.1', () => console.log('listens'))`
+
+test('datagrams of a server that asks for two paths pass a lossy link and a dead one without a loss', asRoot, async t => {
+  if (!needsCommand(t, 'nft')) return
+  const scope = scopeOf(t)
+  const hosts = await twiceJoined(scope)
+  const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
+  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await b.follows(a)
+  const node = (host: Host, code: string): Program => new Program(scope, host.enter([process.execPath, '-e', code]))
+  await node(hosts[0], UDP_ECHO).says(/listens/)
+  await a.spawn(['expose', SITE, '--udp', '127.0.0.1:9003', '--multipath']).says(/^dev\./m)
+  await b.knows(SITE)
+  const listen = ['--udp', '--listen', '127.0.0.1:9002']
+  await b.spawn(['forward', SITE, ...listen]).says(/127\.0\.0\.1:9002/, 'stderr')
+  const warmUp = node(hosts[1], METRONOME)
+  await warmUp.says(/answer/)
+  await waitFor(async () => (await b.cli('flows')).includes('udp x2'), 'packets on two paths')
+
+  const first = linkOf(hosts[1])
+  hosts[0].loseSome(first, 30)
+  const metronome = node(hosts[1], METRONOME)
+  await metronome.says(/answer 299/)
+  hosts[0].heal()
+  hosts[0].silence(first)
+  await metronome.says(/answer 799/)
+  metronome.stdin.write('end\n')
+  const { stdout } = await metronome.outcome()
+  assert.match(stdout, /lost 0 of/)
+  assert.doesNotMatch(stdout, /twice/)
+  for (const agent of [a, b]) {
+    const metrics = await agent.cli('metrics')
+    assert.match(metrics, /^warren_datagram_copies_total\{result="sent"\} [1-9]/m)
+    assert.match(metrics, /^warren_datagram_copies_total\{result="removed"\} [1-9]/m)
+  }
+})

@@ -14,6 +14,8 @@ export interface Watched {
   readonly session: Http2Session
   readonly socket: TLSSocket
   readonly isBusy: () => boolean
+  /** Its flows are carried, and not on its own connection: it lasts though that is silent. @default false */
+  readonly isCarriedBeside?: () => boolean
   /** The other end pings as well: this one does so only when it hears nothing. @default false */
   readonly isPinged?: boolean
   /** Called when a ping has waited for long, before it is known whether the other end has failed. */
@@ -108,7 +110,7 @@ export class Liveness {
         state.silent = true
         watched.onSilent?.()
       }
-      if (waitedMs < PING_TIMEOUT_MS) return
+      if (waitedMs < PING_TIMEOUT_MS || watched.isCarriedBeside?.() === true) return
       this.unwatch(watched)
       watched.onDead()
     } else if (watched.isBusy() && isPingDue(watched, state, now)) {

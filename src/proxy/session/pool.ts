@@ -8,21 +8,20 @@ import {
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
-import { ANY_CARRIER, type Carried, type Carrier, type Path } from '../carriers/index.ts'
+import { ANY_CARRIER, type Carrier, type Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { SESSION_IDLE_MS } from '../timing.ts'
-import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
+import type { CachedContext, ContextCache } from '../tls/index.ts'
 import type { FindBeside } from './beside.ts'
 import { betterCarriers } from './better-carriers.ts'
 import { ClientSession } from './client-session.ts'
+import { dialSession } from './dial-session.ts'
 import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
-import { namingVersions } from './naming-versions.ts'
 import { keyOf, oldestIdle } from './open-sessions.ts'
-import { provenDestination } from './proven-destination.ts'
 import { raceCarriers } from './race-carriers.ts'
 import { SessionProver } from './session-prover.ts'
 import { SilentPaths } from './silent-paths.ts'
@@ -196,34 +195,11 @@ export class SessionPool {
     destination: Candidate,
     context: CachedContext
   ): Promise<ClientSession> {
-    let proven: ProvenWorkload | undefined
-    let shown = false
-    const options: DialOptions = {
-      context: context.context,
-      sourceId,
-      servername: sniOf(destination.registrationId),
-      resumes: (this.#deps.resumeWindowMs ?? 0) > 0,
-      verify: offered => {
-        shown = true
-        proven = provenDestination(this.#deps.verifier, offered, destination)
-      }
-    }
-    const { machine } = destination
-    let made: Carried
-    try {
-      made = await carrier.dial(destination, options, this.#stopping)
-    } catch (err) {
-      this.#carriers.failed(carrier, machine)
-      const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
-      this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
-      if (err instanceof WarrenError) throw namingVersions(err, destination)
-      throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
-        cause: err
-      })
-    }
-    this.#carriers.worked(carrier, machine)
-    this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
-    if (proven === undefined) throw new WarrenError(ErrorCode.Internal, 'a session without a proof')
+    const { made, proven } = await dialSession(
+      carrier,
+      { sourceId, destination, context },
+      { deps: this.#deps, carriers: this.#carriers, metrics: this.#metrics, stopping: this.#stopping }
+    )
     const session: ClientSession = new ClientSession(made, {
       sourceId,
       destination,

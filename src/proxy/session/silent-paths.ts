@@ -49,7 +49,7 @@ export class SilentPaths {
     this.#moving += 1
     try {
       const other = await open(carrier, session)
-      if (other === session || session.isSound || !session.isUsable) return
+      if (other === session || session.isSound || !session.isUsable || session.isCarriedBeside) return
       log.info('flows leave a silent path', { machine, carrier: other.path.name, count: session.flowCount })
       session.destroy()
       onLeft(peer)
