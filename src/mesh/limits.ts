@@ -131,6 +131,8 @@ export const SILENCE_CHECK_MS = 5_000
 export const LIVELY_MS = SILENCE_MS + SILENCE_CHECK_MS
 /** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
+/** The same where another connection to the same host has moved to another path. */
+export const DOUBTED_TIMEOUT_MS = 1_500
 /** The same for a connection whose address on this host is gone. It may come back in this time. */
 export const GONE_ADDRESS_TIMEOUT_MS = 3_000
 /** The longest delay that a timer of Node accepts, 25 days. */
