@@ -11,12 +11,14 @@ import { markdown, type Report } from './report.ts'
 import { scrapeSuite } from './scrape/suite.ts'
 import { startSuite } from './start/suite.ts'
 import type { SuiteOptions } from './suite.ts'
+import { tailsSuite } from './tails/suite.ts'
 import { tcpSuite } from './tcp/suite.ts'
 import { udpSuite } from './udp/suite.ts'
 import { withScope } from './with-scope.ts'
 
 const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => Promise<Report>>> = {
   tcp: tcpSuite,
+  tails: tailsSuite,
   udp: udpSuite,
   forward: forwardSuite,
   floods: floodsSuite,

@@ -1,6 +1,8 @@
 #include "load.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +23,46 @@ double now_s(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-int dial(const char *path) {
-  struct sockaddr_un to = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof to.sun_path) die("path too long");
-  strcpy(to.sun_path, path);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+struct sockaddr_in address(const char *host_port) {
+  char host[64] = {0};
+  const char *colon = strrchr(host_port, ':');
+  if (colon == NULL || (size_t)(colon - host_port) >= sizeof host) die("HOST:PORT expected");
+  memcpy(host, host_port, (size_t)(colon - host_port));
+  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
+  if (inet_pton(AF_INET, host, &at.sin_addr) != 1) die("HOST:PORT expected");
+  return at;
+}
+
+int open_place(const char *place, union place_address *at, socklen_t *length) {
+  memset(at, 0, sizeof *at);
+  int is_tcp = strncmp(place, TCP, strlen(TCP)) == 0;
+  if (is_tcp) {
+    at->inet = address(place + strlen(TCP));
+    *length = sizeof at->inet;
+  } else {
+    at->local.sun_family = AF_UNIX;
+    if (strlen(place) >= sizeof at->local.sun_path) die("path too long");
+    strcpy(at->local.sun_path, place);
+    *length = sizeof at->local;
+  }
+  int fd = socket(is_tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");
+  no_delay(fd);
+  return fd;
+}
+
+// Nothing to a unix socket.
+void no_delay(int fd) {
+  int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+int dial(const char *place) {
+  union place_address to;
+  socklen_t length;
+  int fd = open_place(place, &to, &length);
   // A full backlog is the other end being slow, which is what is measured.
-  while (connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+  while (connect(fd, &to.any, length) != 0) {
     if (errno != EAGAIN && errno != EINTR) die("connect");
     usleep(500);
   }

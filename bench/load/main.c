@@ -5,11 +5,11 @@
 #include <string.h>
 
 static const char USAGE[] =
-    "usage: load target PATH\n"
-    "       load bulk PATH FLOWS BYTES | load both PATH FLOWS BYTES\n"
-    "       load latency PATH COUNT SIZE\n"
-    "       load connect PATH COUNT PARALLEL\n"
-    "       load idle PATH COUNT\n"
+    "usage: load target PLACE, where PLACE is the path of a unix socket or tcp:HOST:PORT\n"
+    "       load bulk PLACE FLOWS BYTES | load both PLACE FLOWS BYTES\n"
+    "       load latency PLACE COUNT SIZE\n"
+    "       load connect PLACE COUNT PARALLEL\n"
+    "       load idle PLACE COUNT\n"
     "       load udp-target HOST:PORT\n"
     "       load udp HOST:PORT|PATH COUNT SIZE RATE\n";
 

@@ -58,11 +58,11 @@ static void push(struct flow *flow) {
 }
 
 // Bytes of each of several connections at once, one way or both; over when the target has counted them all.
-int run_bulk(const char *path, int count, uint64_t bytes, int both) {
+int run_bulk(const char *place, int count, uint64_t bytes, int both) {
   struct flow *flows = calloc((size_t)count, sizeof *flows);
   int queue = epoll_create1(EPOLL_CLOEXEC);
   for (int index = 0; index < count; index += 1) {
-    flows[index].fd = dial(path);
+    flows[index].fd = dial(place);
     flows[index].to_send = bytes;
     char kind = BULK;
     write_all(flows[index].fd, &kind, 1);
@@ -110,8 +110,8 @@ int run_bulk(const char *path, int count, uint64_t bytes, int both) {
 }
 
 // Round trips over one connection.
-int run_latency(const char *path, int count, size_t size) {
-  int fd = dial(path);
+int run_latency(const char *place, int count, size_t size) {
+  int fd = dial(place);
   char *bytes = calloc(1, size);
   double *times = calloc((size_t)count, sizeof *times);
   char kind = ECHO;
@@ -128,21 +128,21 @@ int run_latency(const char *path, int count, size_t size) {
   return 0;
 }
 
-static int ask(const char *path) {
-  int fd = dial(path);
+static int ask(const char *place) {
+  int fd = dial(place);
   char request[65] = {ECHO};
   write_all(fd, request, sizeof request);
   return fd;
 }
 
 // New connections, each with one round trip of 64 bytes, some at a time.
-int run_connect(const char *path, int count, int parallel) {
+int run_connect(const char *place, int count, int parallel) {
   struct pollfd *slots = calloc((size_t)parallel, sizeof *slots);
   size_t *received = calloc((size_t)parallel, sizeof *received);
   int started_count = 0;
   double started = now_s();
   for (int index = 0; index < parallel; index += 1, started_count += 1) {
-    slots[index] = (struct pollfd){.fd = ask(path), .events = POLLIN};
+    slots[index] = (struct pollfd){.fd = ask(place), .events = POLLIN};
   }
   for (int done = 0; done < count;) {
     if (poll(slots, (nfds_t)parallel, TIMEOUT_S * 1000) <= 0) die("no progress");
@@ -156,7 +156,7 @@ int run_connect(const char *path, int count, int parallel) {
       close(slots[index].fd);
       received[index] = 0;
       done += 1;
-      slots[index].fd = started_count < count ? ask(path) : -1;
+      slots[index].fd = started_count < count ? ask(place) : -1;
       started_count += 1;
     }
   }
@@ -165,11 +165,11 @@ int run_connect(const char *path, int count, int parallel) {
 }
 
 // Opens connections, each with one round trip, and holds them until its input ends.
-int run_idle(const char *path, int count) {
+int run_idle(const char *place, int count) {
   raise_file_limit();
   double started = now_s();
   for (int index = 0; index < count; index += 1) {
-    int fd = ask(path);
+    int fd = ask(place);
     char reply[64];
     read_all(fd, reply, sizeof reply);
   }

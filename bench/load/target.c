@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 struct peer {
@@ -129,13 +128,15 @@ static int serve(struct peer *peer) {
   return 1;
 }
 
-int run_target(const char *path) {
+int run_target(const char *place) {
   raise_file_limit();
-  struct sockaddr_un at = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof at.sun_path) die("path too long");
-  strcpy(at.sun_path, path);
-  int server = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (server < 0 || bind(server, (struct sockaddr *)&at, sizeof at) != 0 || listen(server, 4096) != 0) die(path);
+  union place_address at;
+  socklen_t length;
+  int server = open_place(place, &at, &length);
+  set_nonblocking(server);
+  int on = 1;
+  setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(server, &at.any, length) != 0 || listen(server, 4096) != 0) die(place);
   queue = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
   if (queue < 0 || epoll_ctl(queue, EPOLL_CTL_ADD, server, &event) != 0) die("epoll");
@@ -152,6 +153,7 @@ int run_target(const char *path) {
       }
       for (int fd; (fd = accept4(server, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
         struct peer *one = calloc(1, sizeof *one);
+        no_delay(fd);
         one->fd = fd;
         one->events = EPOLLIN;
         struct epoll_event first = {.events = EPOLLIN, .data.ptr = one};

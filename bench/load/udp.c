@@ -15,16 +15,6 @@ enum { COUNTED = 'c', ANSWERED = 'a', REPORT = 'r' };
 #define ROUND_TRIPS_PER_SECOND 200
 #define DRAIN_MS 500
 
-static struct sockaddr_in address(const char *host_port) {
-  char host[64] = {0};
-  const char *colon = strrchr(host_port, ':');
-  if (colon == NULL || (size_t)(colon - host_port) >= sizeof host) die("HOST:PORT expected");
-  memcpy(host, host_port, (size_t)(colon - host_port));
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(colon + 1))};
-  if (inet_pton(AF_INET, host, &at.sin_addr) != 1) die("HOST:PORT expected");
-  return at;
-}
-
 static int open_socket(void) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (fd < 0) die("socket");

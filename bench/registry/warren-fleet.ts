@@ -31,8 +31,12 @@ export const warrenFleet: FleetKind = {
 }
 
 /** Real agents that know each other, on the loopback interface. The first is the authority. */
-export async function startAgents(scope: Scope, members: number): Promise<TestAgent[]> {
-  const args = ['--log-level', 'warn']
+export async function startAgents(
+  scope: Scope,
+  members: number,
+  options: readonly string[] = ['--log-level', 'warn']
+): Promise<TestAgent[]> {
+  const args = [...options]
   const first = await new TestAgent(scope, { name: 'm0', args }).start(['--init', 'example.org', ...args])
   await using authority = new AgentClient({ runtimeDir: first.runtimeDir })
   const others = Array.from({ length: members - 1 }, (_, at) => new TestAgent(scope, { name: `m${at + 1}`, args }))

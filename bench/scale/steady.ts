@@ -1,4 +1,4 @@
-import { CONTENT_SYNC_ABOVE, DEFAULT_LEASES, leaseFor, syncMsFor } from '../../src/registry/index.ts'
+import { CONTENT_SYNC_ABOVE, DEFAULT_LEASES, leaseFor, restingSyncMsFor } from '../../src/registry/index.ts'
 import { DIGEST_REQUEST_BYTES, REQUEST_BYTES } from './constants.ts'
 import type { Graph } from './graph.ts'
 import { renewals } from './renewals.ts'
@@ -37,7 +37,7 @@ export function steady(
   const refreshes = 2 * degree * refreshesPerSecond * copyBytes(headBytes)
   const asked = hosts > CONTENT_SYNC_ABOVE ? renewals(graph, headBytes, random) : undefined
   // Hosts that have all renewals agree. Each host asks, and is asked as often.
-  const sync = asked?.bytesPerSecond ?? (2 * 1_000 * (DIGEST_REQUEST_BYTES + REQUEST_BYTES)) / syncMsFor(hosts)
+  const sync = asked?.bytesPerSecond ?? (2 * 1_000 * (DIGEST_REQUEST_BYTES + REQUEST_BYTES)) / restingSyncMsFor(hosts)
   const churn = 2 * ((hosts * changesPerHour) / 3_600) * copies * copyBytes(changeBytes)
   return { refreshes, sync, churn, renewalMs: asked?.lastMs }
 }

@@ -11,16 +11,19 @@ const BULK_BYTES = 512 * MEGABYTE
 const CONNECTIONS = 4_000
 const PARALLEL = 16
 
-/** The measures of every program that carries one unix socket to another. */
+/** The measures of every program that carries what one socket takes to another. */
 export function tcpMeasures(load: Load): readonly Measure<Running>[] {
   const bulk = (name: string, verb: 'bulk' | 'both', flows: number): Measure<Running> => ({
     figures: [{ key: 'megabytesPerSecond', name, unit: 'MB/s', better: 'more' }],
-    run: async ({ path }) =>
-      await load.run(verb, path, flows, Math.floor(BULK_BYTES / flows / (verb === 'both' ? 2 : 1)))
+    run: async ({ path, enter }) =>
+      await load.within(enter).run(verb, path, flows, Math.floor(BULK_BYTES / flows / (verb === 'both' ? 2 : 1)))
   })
   const latency = (name: string, size: number, count: number): Measure<Running> => {
     const of = (key: 'p50' | 'p99'): Figure => ({ key, name: `${name}, ${key}`, unit: 'µs', better: 'less' })
-    return { figures: [of('p50'), of('p99')], run: async ({ path }) => await load.run('latency', path, count, size) }
+    return {
+      figures: [of('p50'), of('p99')],
+      run: async ({ path, enter }) => await load.within(enter).run('latency', path, count, size)
+    }
   }
   const measures: readonly Measure<Running>[] = [
     bulk('bulk, 1 flow', 'bulk', 1),
@@ -29,7 +32,7 @@ export function tcpMeasures(load: Load): readonly Measure<Running>[] {
     bulk('bulk both ways, 1 flow', 'both', 1),
     {
       figures: [{ key: 'connectionsPerSecond', name: 'connect, request, close', unit: '/s', better: 'more' }],
-      run: async ({ path }) => await load.run('connect', path, CONNECTIONS, PARALLEL)
+      run: async ({ path, enter }) => await load.within(enter).run('connect', path, CONNECTIONS, PARALLEL)
     },
     latency('64-byte round trip', 64, 5_000),
     latency('16 KiB round trip', 16 * 1024, 2_000)

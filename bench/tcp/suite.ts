@@ -3,6 +3,7 @@ import type { Scope } from '../../test/harness/index.ts'
 import { bars } from '../bars.ts'
 import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
+import { nebula } from '../contenders/nebula.ts'
 import { nginx } from '../contenders/nginx.ts'
 import { installed, newest } from '../contenders/programs.ts'
 import { socat } from '../contenders/socat.ts'
@@ -24,6 +25,7 @@ const CONTENDERS: readonly Contender[] = [
   haproxy(installed),
   stunnel(installed),
   nginx(installed),
+  nebula,
   socat
 ]
 
@@ -48,9 +50,9 @@ export async function tcpSuite(
   for (const contender of contenders.filter(({ name }) => !without.some(part => name.includes(part)))) {
     const missing = contender.missing()
     if (missing === undefined) {
-      const started = await contender.start(scope, target)
+      const started = await contender.start(scope, target, load)
       // An endpoint that nobody connects to within 10 s is removed, and the others may take longer to start.
-      await load.run('latency', started.path, 1, 64)
+      await load.within(started.enter).run('latency', started.path, 1, 64)
       running.push({ name: contender.name, ours: contender.name.startsWith('warren'), ...started })
     } else say(`skipped: ${missing}`)
   }

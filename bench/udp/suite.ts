@@ -35,9 +35,11 @@ export async function udpSuite(scope: Scope, { rounds, only, without, say }: Sui
     if (missing === undefined) {
       const ours = contender.name.startsWith('warren')
       // socat serves one client here: with a process for each, its server of DTLS takes no second one.
-      const path = ours ? (await contender.start(scope, target)).path : undefined
+      const path = ours ? (await contender.start(scope, target, load)).path : undefined
       const open: Running['open'] = use =>
-        path !== undefined ? use(path) : withScope(async each => await use((await contender.start(each, target)).path))
+        path !== undefined
+          ? use(path)
+          : withScope(async each => await use((await contender.start(each, target, load)).path))
       running.push({ name: contender.name, ours, open })
     } else say(`skipped: ${missing}`)
   }

@@ -13,7 +13,7 @@ import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbo
 import { DeclaredItems, Reload, type ReloadResult } from '../declared/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
 import { collect, countEvents, PromMetrics, watchProcess } from '../metrics/index.ts'
-import { type DataPlane, Drain } from '../proxy/index.ts'
+import { collectAllGarbage, type DataPlane, Drain } from '../proxy/index.ts'
 import type { Restart } from '../restart/index.ts'
 import type { Store, Vault } from '../state/index.ts'
 import { openTraces } from '../traces/index.ts'
@@ -283,7 +283,12 @@ async function serve(
     clock
   })
   await serveMetrics(base, () => stateOf({ ...built, readiness }))
-  detach(log, 'free memory', giveBackMemory(proxy, { log, clock, signal: stopping }), stopping)
+  detach(
+    log,
+    'free memory',
+    giveBackMemory(proxy, { collect: collectAllGarbage, log, clock, signal: stopping }),
+    stopping
+  )
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
   const others = meshAddresses.length + members.addresses().length + config.bootstrap.length

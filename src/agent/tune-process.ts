@@ -9,7 +9,7 @@ import { collectYoungGarbage } from '../proxy/index.ts'
  * It sets, for the whole process and for as long as it runs:
  *
  * - the umask to 077, for files that are made besides the agent's own, such as a core dump or a heap snapshot;
- * - the flags of V8 `--semi-space-growth-factor=1` and `--external-memory-accounted-in-global-limit`;
+ * - the flags of V8 `--semi-space-growth-factor=1`, `--external-memory-accounted-in-global-limit` and `--no-memory-reducer`;
  * - collections of the young generation after every 16 MiB of proxied bytes, and while bytes pass
  *   `--heap-growing-percent=150`. For these, V8's collector is exposed to a context of its own for a moment.
  *
@@ -24,5 +24,8 @@ export function tuneProcess(): void {
   // Buffers count towards one limit with the heap, and not beside it: many flows at once had V8 mark the whole heap several
   // times a second. Measured with 400 MB through 64 flows: 1,040 to 1,310 ms of the source's agent, with this 910 to 960.
   setFlagsFromString('--external-memory-accounted-in-global-limit')
+  // After each marking V8 marks the whole heap up to three times more while a process rests, for a megabyte each: half of what an
+  // agent at rest then did. `Rest` of src/upkeep collects where it is worth it.
+  setFlagsFromString('--no-memory-reducer')
   collectYoungGarbage()
 }

@@ -1,8 +1,9 @@
 import { type Clock, ErrorCode, raceAbort, WarrenError, within } from '../core/index.ts'
 import { parseCgroup } from './cgroup.ts'
-import type { ContainerFacts, ContainerFinder } from './containers/index.ts'
+import type { ContainerFacts, ContainerFinder, FindContainer } from './containers/index.ts'
 import { DirectoryService } from './directory-service.ts'
 import { ExecutableHasher } from './hasher.ts'
+import { readKubernetesKeys } from './kubernetes-keys.ts'
 import type { SecurityLabels } from './labels.ts'
 import type { ProcessHandle } from './process-handle.ts'
 import type { ProcessReader } from './process-reader.ts'
@@ -54,6 +55,8 @@ export interface AttestorOptions {
   readonly users?: UserDatabase
   readonly hasher?: ExecutableHasher
   readonly containers?: Pick<ContainerFinder, 'find'>
+  /** File of the public keys (JWKS) of the Kubernetes cluster of this host. @default service accounts are not established */
+  readonly kubernetesKeys?: string | undefined
 }
 
 /** An executable on a file system that does not answer must not hold up its caller for longer. */
@@ -71,16 +74,20 @@ export class Attestor {
   readonly #users: UserDatabase
   readonly #hasher: ExecutableHasher
   readonly #clock: Clock
+  readonly #kubernetesKeys: string | undefined
   #containers: Pick<ContainerFinder, 'find'> | undefined
   #last: Promise<unknown> = Promise.resolve()
   #waiting = 0
 
+  /** Throws INVALID_OPTION for a file of keys that cannot be used. */
   constructor(clock: Clock, options: AttestorOptions = {}) {
     this.#reader = options.reader ?? processReader()
     this.#users = options.users ?? new UserDatabase(new DirectoryService(clock))
     this.#hasher = options.hasher ?? new ExecutableHasher(clock)
     this.#clock = clock
     this.#containers = options.containers
+    this.#kubernetesKeys = options.kubernetesKeys
+    if (this.#kubernetesKeys !== undefined) readKubernetesKeys(this.#kubernetesKeys)
   }
 
   /**
@@ -150,9 +157,16 @@ export class Attestor {
     if (uid === undefined) return undefined
     if (this.#containers === undefined) {
       const { ContainerFinder } = await import('./containers/index.ts')
-      this.#containers ??= new ContainerFinder(this.#clock, this.#users)
+      this.#containers ??= new ContainerFinder(this.#clock, this.#users, await this.#find())
     }
     return await this.#containers.find(pid, uid, senderOf(facts, uid))
+  }
+
+  async #find(): Promise<FindContainer> {
+    const { findContainer, ServiceAccounts } = await import('./containers/index.ts')
+    if (this.#kubernetesKeys === undefined) return findContainer
+    const accounts = new ServiceAccounts(this.#kubernetesKeys, this.#clock)
+    return async (pid, uid) => await findContainer(pid, uid, { serviceAccountOf: one => accounts.of(one) })
   }
 
   async #withExecutable(held: HeldProcess, facts: AttestedProcess, wanted: Wanted): Promise<AttestedProcess> {

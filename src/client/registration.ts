@@ -48,6 +48,13 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
   /** Share of new connections against other instances, 0 (only if no other is left) to 1000. @default 100 */
   readonly weight?: number | undefined
   /**
+   * Each of its datagrams is sent on two paths to the other host, where there are two, so that what one of them loses costs nothing.
+   * With a target, that must be one of UDP.
+   *
+   * @default false
+   */
+  readonly multipath?: boolean | undefined
+  /**
    * DNS names for its certificates on `spiffe.sock`, for clients that know a server by its name. An entry must name each. At most 16.
    *
    * @default none

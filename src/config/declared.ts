@@ -31,6 +31,7 @@ export interface DeclaredService extends DeclaredItem {
   readonly ports: readonly number[]
   /** Share of new connections against other instances. @default 100 */
   readonly weight?: number | undefined
+  readonly multipath?: boolean | undefined
   /** Names for its certificates. */
   readonly dnsNames: readonly string[]
 }

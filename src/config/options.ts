@@ -31,6 +31,8 @@ export interface AgentConfig {
   readonly runtimeDir?: string
   /** Directory for containers to mount, in the runtime directory: sockets for workloads, and none for the operator. @default none */
   readonly shareDir?: string
+  /** File of the public keys (JWKS) of the Kubernetes cluster of this host. @default service accounts of pods are not established */
+  readonly kubernetesKeys?: string
   /** Machine name. It stays as it was at the first start. @default the host name up to its first dot */
   readonly name?: string
   /** Found a new trust domain of this name. Without effect on a host that already belongs to it. */
@@ -127,6 +129,11 @@ export const UP_OPTIONS = Object.freeze({
     takes: 'dir',
     help: 'directory for containers to mount, in the runtime directory: agent.sock, spiffe.sock, and the sockets of connections',
     read: shareDir => ({ shareDir })
+  },
+  'kubernetes-keys': {
+    takes: 'file',
+    help: 'public keys of the Kubernetes cluster of this host (JWKS), for entries with --service-account',
+    read: kubernetesKeys => ({ kubernetesKeys })
   },
   listen: {
     takes: 'host:port',

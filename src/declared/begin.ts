@@ -32,6 +32,7 @@ export async function beginService(service: DeclaredService, { workloads, uidOf 
       labels: service.labels,
       ports: service.ports,
       weight: service.weight,
+      multipath: service.multipath,
       dnsNames: service.dnsNames,
       ttlMs: 0,
       ownerPid: 0,

@@ -117,21 +117,28 @@ export const ON_DEMAND_CHECK_MS = 5_000
 export const DIAL_POLL_MS = 20
 /** How often to look for due dials. */
 export const REDIAL_TICK_MS = 100
-/** The same while nothing happens and no dial is due. */
-export const REDIAL_REST_MS = 1_000
+/** The same while nothing happens and no dial is due. Whatever happens ends the rest. */
+export const REDIAL_REST_MS = 10_000
 /** Head start of the host with the smaller key when two learn of each other, or lose each other. */
 export const HEAD_START_MS = 400
-/** A connection without data for this long is checked; how often to look for such connections. */
-export const SILENCE_MS = 10_000
+/**
+ * A connection without data for this long is checked; how often to look for such connections. Below the 60 s after which some
+ * firewalls forget a connection. A host that vanished is found by the failure detector, in seconds.
+ */
+export const SILENCE_MS = 30_000
 export const SILENCE_CHECK_MS = 5_000
 /** A connection that received something less than this ago is in use: a silent one has been asked since. */
 export const LIVELY_MS = SILENCE_MS + SILENCE_CHECK_MS
 /** Time to answer. A host may be stopped, or be without processor time, for some seconds. */
 export const SILENCE_TIMEOUT_MS = 15_000
+/** The same where another connection to the same host has moved to another path. */
+export const DOUBTED_TIMEOUT_MS = 1_500
 /** The same for a connection whose address on this host is gone. It may come back in this time. */
 export const GONE_ADDRESS_TIMEOUT_MS = 3_000
 /** The longest delay that a timer of Node accepts, 25 days. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
+/** Between two rounds of gossipsub: it completes its links to neighbours, and forgets what is old. */
+export const GOSSIP_HEARTBEAT_MS = 4_000
 /** How often to look for lost gossip streams. */
 export const GOSSIP_REPAIR_MS = 2_000
 /** A connection younger than this may not have opened its first gossip stream yet. */

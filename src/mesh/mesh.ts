@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { detach, ErrorCode, type HostPort, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import type { Duplicates, Sessions } from './admission/index.ts'
+import type { Duplicates, OpenSession, Sessions } from './admission/index.ts'
 import {
   type Connections,
   closeIfSilent,
@@ -22,7 +22,7 @@ import {
   remoteEndOf,
   type SharedPort
 } from './libp2p-shims/index.ts'
-import { GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
+import { DOUBTED_TIMEOUT_MS, GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
 import { type MeshNode, stopNode } from './node.ts'
 import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
 import type { RelayService } from './relay/index.ts'
@@ -243,19 +243,25 @@ export class Libp2pMesh implements Mesh {
   }
 
   networkChanged(gone: readonly string[]): void {
-    const { node, sessions, pinger, redialer, stopping, options } = this.#parts
+    const { node, sessions, redialer } = this.#parts
     redialer.hurry()
     node.services.discovery.refresh()
-    const deps = { pinger, log: options.log, signal: stopping.signal }
     for (const session of sessions.open()) {
       const local = localAddressOf(session.raw)
-      if (local === undefined || !gone.includes(local)) continue
-      detach(
-        options.log,
-        'connection of an address that is gone',
-        closeIfSilent(session, deps, GONE_ADDRESS_TIMEOUT_MS)
-      )
+      if (local !== undefined && gone.includes(local)) this.#check(session, GONE_ADDRESS_TIMEOUT_MS)
     }
+  }
+
+  checkConnection(peer: PeerKey): void {
+    for (const session of this.#parts.sessions.open()) {
+      if (session.peer === peer) this.#check(session, DOUBTED_TIMEOUT_MS)
+    }
+  }
+
+  #check(session: OpenSession, timeoutMs: number): void {
+    const { pinger, stopping, options } = this.#parts
+    const deps = { pinger, log: options.log, signal: stopping.signal }
+    detach(options.log, 'connection that may be silent', closeIfSilent(session, deps, timeoutMs))
   }
 
   async disconnect(peer: PeerKey): Promise<void> {

@@ -196,6 +196,8 @@ export interface Mesh {
    * that no longer answer.
    */
   networkChanged(gone: readonly string[]): void
+  /** Closes the connection to a peer, which is then dialled again, unless it answers soon. */
+  checkConnection(peer: PeerKey): void
   /** Closes the connection to a peer. A known peer is dialled again: see `forget`. */
   disconnect(peer: PeerKey): Promise<void>
   /** Closes at once, without waiting for a peer that does not answer. The peer is dialled again at once. */

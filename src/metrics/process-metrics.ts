@@ -3,8 +3,8 @@ import { type Clock, stderrLines } from '../core/index.ts'
 import { openFiles, readResources } from '../upkeep/index.ts'
 import type { PromMetrics } from './prom-metrics.ts'
 
-/** Interval of the looks at the event loop, in milliseconds. Fifty looks a second were half of all wake-ups of an idle agent. */
-const RESOLUTION_MS = 100
+/** Interval of the looks at the event loop, in milliseconds. Ten looks a second were half of all wake-ups of an idle agent. */
+const RESOLUTION_MS = 250
 /** Window of the figures, in milliseconds: values older than one to two windows do not count. */
 const WINDOW_MS = 60_000
 

@@ -8,6 +8,7 @@ const NAMES = [
   'containerImage',
   'containerPod',
   'containerUser',
+  'containerServiceAccount',
   'selinux',
   'apparmor'
 ] as const
@@ -30,12 +31,17 @@ export function containerFields(entry: ContainerSelectors): ContainerFields {
     containerImage: field('containerImage'),
     containerPod: field('containerPod'),
     containerUser: field('containerUser'),
+    containerServiceAccount: field('containerServiceAccount'),
     selinux: field('selinux'),
     apparmor: field('apparmor')
   }
 }
 
 const MAX_NAME_LENGTH = 256
+const NAME = /^[^\s\p{Cc}/]+$/u
+/** In Kubernetes, NAMESPACE/NAME. */
+const NAME_OR_KUBERNETES = /^[^\s\p{Cc}/]+(?:\/[^\s\p{Cc}/]+)?$/u
+const SERVICE_ACCOUNT = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/
 /** Longest label of SELinux, with its categories. */
 const MAX_LABEL_LENGTH = 1_024
 
@@ -46,9 +52,13 @@ export function containerFault(entry: Omit<Entry, 'id' | 'createdAtMs'>): string
     return 'has an image that is no digest, "sha256:" and 64 hex digits'
   for (const name of ['containerRuntime', 'containerName', 'containerPod', 'containerUser'] as const) {
     const text = entry[name]
-    if (text !== undefined && (text.length > MAX_NAME_LENGTH || !/^[^\s\p{Cc}/]+$/u.test(text)))
+    const form = name === 'containerName' || name === 'containerPod' ? NAME_OR_KUBERNETES : NAME
+    if (text !== undefined && (text.length > MAX_NAME_LENGTH || !form.test(text)))
       return 'has a container, runtime, pod or user of a container that is no name'
   }
+  const { containerServiceAccount: account } = entry
+  if (account !== undefined && (account.length > MAX_NAME_LENGTH || !SERVICE_ACCOUNT.test(account)))
+    return 'has a service account that is not NAMESPACE/NAME'
   if (
     [selinux, apparmor].some(label => label !== undefined && (label.length > MAX_LABEL_LENGTH || /\p{Cc}/u.test(label)))
   )

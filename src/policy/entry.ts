@@ -32,6 +32,8 @@ export interface Entry extends UsageLimits {
   readonly containerImage?: string | undefined
   /** Name or id. */
   readonly containerPod?: string | undefined
+  /** "NAMESPACE/NAME", of its pod of Kubernetes. */
+  readonly containerServiceAccount?: string | undefined
   /** The user, by name or number, whose runtime it is. @default root, if the entry names a container */
   readonly containerUser?: string | undefined
   /** Label that SELinux enforces, or its beginning up to a colon. */

@@ -8,6 +8,7 @@ const CONTAINER_SELECTORS = [
   'containerName',
   'containerImage',
   'containerPod',
+  'containerServiceAccount',
   'containerUser'
 ] as const
 const LABEL_SELECTORS = ['selinux', 'apparmor'] as const
@@ -69,6 +70,8 @@ function isMet(entry: Entry, facts: ProcessFacts, selector: Selector): boolean {
       return includes(facts.container?.images, entry.containerImage)
     case 'containerPod':
       return includes(facts.container?.pods, entry.containerPod)
+    case 'containerServiceAccount':
+      return facts.container?.serviceAccount === entry.containerServiceAccount
     case 'containerUser':
       return isOwner(entry, facts)
     case 'selinux':
@@ -99,6 +102,7 @@ const NARROWING = [
   ['containerName', '--container'],
   ['containerImage', '--image'],
   ['containerPod', '--pod'],
+  ['containerServiceAccount', '--service-account'],
   ['containerUser', '--container-user'],
   ['selinux', '--selinux'],
   ['apparmor', '--apparmor']
@@ -139,6 +143,7 @@ const LABELS: { readonly [S in Selector]: string } = {
   containerName: 'container',
   containerImage: 'image',
   containerPod: 'pod',
+  containerServiceAccount: 'service account',
   containerUser: 'container runtime',
   selinux: 'SELinux label',
   apparmor: 'AppArmor profile'
@@ -166,6 +171,8 @@ function namedValue(
       return container?.images[0]
     case 'containerPod':
       return container?.pods[0]
+    case 'containerServiceAccount':
+      return container?.serviceAccount
     case 'containerUser':
       return container?.owners[0] ?? container?.ownerUid.toString()
     default:
@@ -185,6 +192,7 @@ function shown(facts: ProcessFacts, selector: Selector): string {
       return facts.container?.images.join(' or ') || 'not established'
     case 'containerName':
     case 'containerPod':
+    case 'containerServiceAccount':
     case 'containerRuntime':
     case 'selinux':
     case 'apparmor':

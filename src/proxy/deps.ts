@@ -64,6 +64,8 @@ export interface LocalWorkloads {
   readonly userOf?: (registrationId: string) => LocalUser | undefined
   /** The process of a registration, for the events. @default the events name none */
   readonly processOf?: (registrationId: string) => ProcessFields | undefined
+  /** Whether a registration asks for each of its datagrams on two paths. @default none does */
+  readonly isMultipath?: (registrationId: string) => boolean
   /** Told that a target did not take a connection, so that it is looked at. */
   readonly targetFailed?: (registrationId: string) => void
   /** Keeps a registration until `release`; undefined if there is none. @default nothing can be kept */
@@ -139,6 +141,8 @@ export interface ProxyDeps extends Omit<CarrierDeps, 'connectBack' | 'punch' | '
   readonly join: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
   /** Serves one host whose certificate has ended, in the same way. */
   readonly renew: (socket: TLSSocket, signal: AbortSignal, requireRoom: () => void) => Promise<void>
+  /** Called when flows have left a silent path to the agent `peer`: others to it may be silent as well. @default nothing */
+  readonly pathLeft?: (peer: PeerKey) => void
   readonly carrier: CarrierChoice
   /** Instances whose label `zone` says the same are preferred to others. @default none */
   readonly zone?: string | undefined

@@ -17,7 +17,7 @@ export type { ConnectionEnd, FlowInfo, FlowStep, FlowTrace, FlowTracer } from '.
 export { headerFor, probeFrame } from './hello.ts'
 export { Drain } from './host-drain.ts'
 export { dialTarget } from './inbound/index.ts'
-export { collectYoungGarbage } from './legs/index.ts'
+export { collectAllGarbage, collectYoungGarbage } from './legs/index.ts'
 export { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 export { proxyOptions } from './options.ts'
 export {

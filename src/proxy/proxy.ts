@@ -63,7 +63,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   })
   const contexts = new ContextCache(local.svid, deps.roots)
   const liveness = new Liveness(clock.monotonicMs)
-  const packets = new PacketPort(log, deps.oversize)
+  const packets = new PacketPort(log, deps.oversize, metrics)
   const fastPath = new FastPathBudget(limits.fastPathConnections, metrics)
   const admission = new Admission(deps, flows, limits)
   const { resumeWindowMs = 0 } = deps

@@ -110,13 +110,22 @@ export const REPLACED_PAUSE_MS = 3_000
 export const STOP_TIMEOUT_MS = 2_000
 
 /**
- * Liveness of a session that has flows: a ping each second; dead when three seconds pass without a byte after one.
+ * Liveness of a session that has flows: its opener pings twice a second, and the other end if it hears nothing for a second. Dead
+ * when three seconds pass without a byte after a ping.
  *
- * Worst case from the loss of the link to the reset of its flows: PING_INTERVAL_MS + PING_TIMEOUT_MS + LIVENESS_TICK_MS
+ * Worst case from the loss of the link to the reset of its flows: QUIET_PING_INTERVAL_MS + PING_TIMEOUT_MS + 2 * LIVENESS_TICK_MS
  * = 4.5 s, which must stay below 5 s.
  */
-export const PING_INTERVAL_MS = 1_000
+export const PING_INTERVAL_MS = 500
+export const QUIET_PING_INTERVAL_MS = 1_000
 export const PING_TIMEOUT_MS = 3_000
-export const LIVENESS_TICK_MS = 500
-/** After this long without a byte, new flows look for another path, while those on the session still wait. */
-export const SILENT_AFTER_MS = 1_000
+export const LIVENESS_TICK_MS = 250
+/**
+ * After this long without a byte, new flows look for another path, and those on the session move if there is one; else they still
+ * wait. With PING_INTERVAL_MS and a tick it must leave time for a session within the 2 s after which flows have moved.
+ */
+export const SILENT_AFTER_MS = 750
+/** The same in round trips of the session, where these are long. */
+export const SILENT_ROUND_TRIPS = 4
+/** For so long other paths to an agent are tried before one that was silent. */
+export const SILENT_PATH_MS = 30_000

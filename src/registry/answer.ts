@@ -13,21 +13,28 @@ import { decodeRequest, encodeResponse, MAX_WANTS } from './wire-bounds.ts'
 // A tag and a length of up to three bytes.
 const FIELD_OVERHEAD_BYTES = 4
 
+export interface AnswerListeners {
+  /** The request was refused. @default no notification */
+  readonly onRefused?: ((err: WarrenError) => void) | undefined
+  /** The peer holds something else than this host: it may be behind, or ahead. @default no notification */
+  readonly onDifference?: () => void
+}
+
 /**
  * Answers a sync request from the state held. Changes nothing, and never throws: an unreadable request is answered
- * with a refusal, and `onRefused` is called. The answer fits `maxResponseBytes`.
+ * with a refusal. The answer fits `maxResponseBytes`.
  */
 export function answer(
   state: RegistryState,
   request: Uint8Array,
   now: Now,
-  onRefused: (err: WarrenError) => void = () => {}
+  { onRefused, onDifference }: AnswerListeners = {}
 ): Uint8Array {
   try {
     const { ask } = decodeRequest(request, state.limits)
     switch (ask.case) {
       case 'digest':
-        return answerDigest(state, ask.value, now)
+        return answerDigest(state, ask.value, now, onDifference)
       case 'fetch':
         return answerFetch(state, ask.value, now)
       case 'buckets':
@@ -37,13 +44,18 @@ export function answer(
     }
   } catch (err) {
     const refusal = WarrenError.from(err)
-    onRefused(refusal)
+    onRefused?.(refusal)
     const { code, reason } = refusal
     return encodeResponse({ case: 'refused', value: create(registryPb.SyncRefusedSchema, { code, reason }) })
   }
 }
 
-function answerDigest(state: RegistryState, request: registryPb.DigestRequest, now: Now): Uint8Array {
+function answerDigest(
+  state: RegistryState,
+  request: registryPb.DigestRequest,
+  now: Now,
+  onDifference: AnswerListeners['onDifference']
+): Uint8Array {
   const { groupHashes, contentHashes } = request
   const isOfContent = groupHashes.length === 0
   const hashes = isOfContent ? contentHashes : groupHashes
@@ -51,6 +63,7 @@ function answerDigest(state: RegistryState, request: registryPb.DigestRequest, n
   const lines = isOfContent ? state.contents.differing(hashes) : state.digests.differing(hashes)
   const owners = [...lines].map(({ owner, ownerKey }) => ownerDigest(state, owner, ownerKey))
   const renewals = isOfContent ? renewalsFor(state, request, now) : []
+  if (owners.length > 0) onDifference?.()
   return encodeResponse({ case: 'digest', value: create(registryPb.DigestResponseSchema, { owners, renewals }) })
 }
 

@@ -48,7 +48,8 @@ export function apply(state: RegistryState, candidate: IncomingState, now: Now):
     chain,
     certificateSha256: certificateDigest(chain),
     receivedMonotonicMs: now.monotonicMs,
-    suspect: held?.suspect ?? false
+    suspect: held?.suspect ?? false,
+    ...(held?.suspectMonotonicMs === undefined ? {} : { suspectMonotonicMs: held.suspectMonotonicMs })
   }
   const { added, removed } = replace(state, entry)
   // Deleted first, so that the order of the map is the order of use.

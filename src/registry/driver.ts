@@ -2,22 +2,16 @@ import type { WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { AckQueue } from './ack-queue.ts'
 import { answer } from './answer.ts'
-import type { DriverPorts } from './driver-ports.ts'
+import type { Cancel, DriverPorts } from './driver-ports.ts'
 import { type Effect, type Event, type GossipVerdict, sentToAll } from './message.ts'
 import { type ReplicationProgress, replication } from './replication.ts'
 import type { RegistryState } from './state.ts'
 import { step } from './step.ts'
+import { SyncPace } from './sync-pace.ts'
 import { type SyncOutcome, SyncRunner } from './sync-runner.ts'
 
 const TICK_MS = 1_000
 const TICK_JITTER = 0.2
-/** Between two synchronisations, by the number of owners held: the sizes at which the digest and the lease change. */
-const SYNC_STEPS = [
-  { maxOwners: 64, syncMs: 1_500 },
-  { maxOwners: 512, syncMs: 3_000 },
-  { maxOwners: 2_048, syncMs: 5_000 },
-  { maxOwners: Number.POSITIVE_INFINITY, syncMs: 8_000 }
-] as const
 const SYNC_JITTER = 0.6
 
 const NOTHING: ReplicationProgress = Object.freeze({ acked: 0, required: 0, missing: [] })
@@ -34,6 +28,8 @@ export class RegistryDriver {
   readonly #step: typeof step
   readonly #acks: AckQueue
   readonly #sync: SyncRunner
+  readonly #pace = new SyncPace()
+  #cancelSync: Cancel = () => {}
   #published = 0n
   #stopped = false
 
@@ -43,7 +39,10 @@ export class RegistryDriver {
     this.#ports = ports
     this.#step = stepWith
     this.#acks = new AckQueue(ports)
-    this.#sync = new SyncRunner(state, ports, effects => this.#run(effects))
+    const run = (effects: readonly Effect[]): void => this.#run(effects)
+    this.#sync = new SyncRunner(state, ports, run, found =>
+      found === 'nothing' ? this.#pace.nothingNew() : this.#news()
+    )
   }
 
   /** The newest head of our own that was given to the network; zero before the first. */
@@ -58,19 +57,8 @@ export class RegistryDriver {
 
   /** Starts the periodic work. */
   start(): void {
-    this.#repeat(
-      () => TICK_MS,
-      TICK_JITTER,
-      () => this.dispatch({ type: 'tick' })
-    )
-    this.#repeat(
-      () => syncMsFor(this.state.entries.size),
-      SYNC_JITTER,
-      () => {
-        const peer = this.#sync.choose()
-        if (peer !== undefined) this.#sync.start(peer)
-      }
-    )
+    this.#tick()
+    this.#synchronise()
   }
 
   /** Cancels all work in progress; nothing is called back afterwards. */
@@ -82,7 +70,10 @@ export class RegistryDriver {
 
   /** Applies an event and carries out its effects. */
   dispatch(event: Exclude<Event, { type: 'gossip' }>): void {
-    this.#run(this.#step(this.state, event, this.#ports.now()))
+    const effects = this.#step(this.state, event, this.#ports.now())
+    // Others may miss it, and only who asks them finds out.
+    if ((event.type === 'local-change' || event.type === 'local-head') && effects.length > 0) this.#news()
+    this.#run(effects)
   }
 
   /** Takes in a message of the topic; whether it is handed on is for the verdict to say. */
@@ -94,12 +85,14 @@ export class RegistryDriver {
 
   /** Answers one request of a session that a peer runs with us. */
   answer(request: Uint8Array, onRefused?: (err: WarrenError) => void): Uint8Array {
-    return answer(this.state, request, this.#ports.now(), onRefused)
+    return answer(this.state, request, this.#ports.now(), { onRefused, onDifference: () => this.#news() })
   }
 
   /** Fetches from `peer` everything that it has newer, now; joins a session with it that is in progress. */
   syncWith(peer: PeerKey, onOutcome?: (outcome: SyncOutcome) => void): void {
-    if (!this.#stopped) this.#sync.start(peer, onOutcome)
+    if (this.#stopped) return
+    this.#news()
+    this.#sync.start(peer, onOutcome)
   }
 
   /** The progress of the changes published up to `seq`; undefined when that is forgotten. */
@@ -129,12 +122,20 @@ export class RegistryDriver {
           this.#acknowledge(effect)
           break
         case 'sync-with':
+          this.#news()
           this.#sync.offer(effect.peer)
           break
         case 'changed':
+          this.#news()
+          notify(effect)
+          break
         case 'acknowledged':
         case 'alarm':
+          notify(effect)
+          break
         case 'limit':
+          // What was not taken comes by synchronisation.
+          this.#news()
           notify(effect)
           break
       }
@@ -154,18 +155,32 @@ export class RegistryDriver {
     return this.state.entries.keys().every(peer => peer === this.state.own.peer || listening.has(peer))
   }
 
-  #repeat(intervalMs: () => number, jitter: number, round: () => void): void {
-    const { after, random } = this.#ports
-    after(intervalMs() * (1 - jitter / 2 + random() * jitter), () => {
-      if (this.#stopped) return
+  #tick(): void {
+    this.#after(TICK_MS, TICK_JITTER, () => {
       // Scheduled before the round: a round that fails must not be the last one.
-      this.#repeat(intervalMs, jitter, round)
-      round()
+      this.#tick()
+      this.dispatch({ type: 'tick' })
     })
   }
-}
 
-/** Milliseconds between two synchronisations of a host that holds `owners`. */
-export function syncMsFor(owners: number): number {
-  return SYNC_STEPS.find(({ maxOwners }) => owners <= maxOwners)?.syncMs ?? SYNC_STEPS[0].syncMs
+  #synchronise(): void {
+    this.#cancelSync = this.#after(this.#pace.pauseMs(this.state.entries.size), SYNC_JITTER, () => {
+      this.#synchronise()
+      const peer = this.#sync.choose()
+      if (peer !== undefined) this.#sync.start(peer)
+    })
+  }
+
+  #news(): void {
+    if (!this.#pace.news() || this.#stopped) return
+    this.#cancelSync()
+    this.#synchronise()
+  }
+
+  #after(ms: number, jitter: number, round: () => void): Cancel {
+    const { after, random } = this.#ports
+    return after(ms * (1 - jitter / 2 + random() * jitter), () => {
+      if (!this.#stopped) round()
+    })
+  }
 }

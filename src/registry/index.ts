@@ -1,7 +1,7 @@
 export { answer } from './answer.ts'
 export { clockDifferences, clockText } from './clock-check.ts'
 export { CONTENT_DIGEST_CAPABILITY } from './content.ts'
-export { RegistryDriver, syncMsFor } from './driver.ts'
+export { RegistryDriver } from './driver.ts'
 export type { Cancel, DriverPorts, GatheredAck, Notice } from './driver-ports.ts'
 export type { Head } from './head.ts'
 export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from './lease.ts'
@@ -29,6 +29,7 @@ export {
   type RegistryState
 } from './state.ts'
 export { step } from './step.ts'
+export { restingSyncMsFor, syncMsFor } from './sync-pace.ts'
 export type { SyncOutcome } from './sync-runner.ts'
 export { SyncSession, type SyncStep } from './sync-session.ts'
 export {

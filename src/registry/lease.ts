@@ -24,17 +24,15 @@ const step = (maxOwners: number, refreshMs: number, leaseMs = 3 * refreshMs + MA
   Object.freeze({ maxOwners, refreshMs, leaseMs })
 
 /**
- * By the number of live owners, so that renewals take about 10 KB a second of each host (docs/performance/scale.md). Hosts that end
- * without a goodbye are found by pings, long before a lease ends.
+ * By the number of live owners, so that renewals take at most about 10 KB a second of each host (docs/performance/scale.md), and from
+ * 33 hosts on little of an idle host's time. Hosts that end without a goodbye are found by pings, long before a lease ends.
  *
  * A lease outlives three lost refreshes. In the largest meshes it outlives two: programs of the baseline accept no lease of more
  * than ten minutes, and a renewal goes to twenty neighbours at once.
  */
 export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
   step(32, 5_000),
-  step(128, 10_000),
-  step(256, 20_000),
-  step(512, 50_000),
+  step(512, 60_000),
   step(1_024, 120_000),
   step(2_048, 195_000),
   step(Number.POSITIVE_INFINITY, 290_000, 590_000)

@@ -57,8 +57,8 @@ export function lacksLive(state: RegistryState): boolean {
 /**
  * Records who must have the state published as `seq`: all owners that are live here now, also suspected ones.
  *
- * An owner that is suspected, and has said nothing for `SILENT_MS`, is not waited for: in a large mesh a lease lasts minutes, and
- * each change would wait for a host that is gone.
+ * An owner that has been suspected for `SILENT_MS`, and has said nothing meanwhile, is not waited for: above 32 hosts a lease lasts
+ * minutes, and each change would wait for a host that is gone.
  */
 export function notePublication(state: RegistryState, seq: bigint, now: Now): void {
   const silent = silentSuspects(state, now)
@@ -70,13 +70,14 @@ export function notePublication(state: RegistryState, seq: bigint, now: Now): vo
   if (state.publications.length > state.limits.maxPublications) state.publications.shift()
 }
 
-/** As long as the lease of a mesh of some hundred hosts. */
-const SILENT_MS = 65_000
+/** About as long as a lease of the smallest meshes, and as the suspicion of a host that only stands still for a while. */
+const SILENT_MS = 30_000
 
 function silentSuspects({ entries }: RegistryState, { monotonicMs }: Now): PeerKey[] {
   const silent: PeerKey[] = []
-  for (const { owner, suspect, receivedMonotonicMs } of entries.values()) {
-    if (suspect && monotonicMs - receivedMonotonicMs >= SILENT_MS) silent.push(owner)
+  for (const { owner, suspectMonotonicMs, receivedMonotonicMs } of entries.values()) {
+    if (suspectMonotonicMs === undefined) continue
+    if (monotonicMs - Math.max(suspectMonotonicMs, receivedMonotonicMs) >= SILENT_MS) silent.push(owner)
   }
   return silent
 }

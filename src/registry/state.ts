@@ -52,6 +52,8 @@ export interface Entry {
   readonly certificateSha256: string
   readonly receivedMonotonicMs: number
   readonly suspect: boolean
+  /** Since when it is suspected. Only while it is. */
+  readonly suspectMonotonicMs?: number
 }
 
 export interface HeldHighWaterMark {

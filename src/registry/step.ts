@@ -32,7 +32,7 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
     case 'ack':
       return handleAck(state, event.from, event.bytes, now)
     case 'suspect':
-      return suspect(state, event.peer, event.suspect)
+      return suspect(state, event.peer, event.suspect, now)
     case 'trust-changed':
       return verifyChains(state, now)
   }

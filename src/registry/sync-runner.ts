@@ -19,6 +19,7 @@ export interface SyncOutcome {
 }
 
 interface Running {
+  hasNews: boolean
   readonly listeners: Array<(outcome: SyncOutcome) => void>
   cancel: Cancel
 }
@@ -28,14 +29,22 @@ export class SyncRunner {
   readonly #state: RegistryState
   readonly #ports: DriverPorts
   readonly #run: (effects: readonly Effect[]) => void
+  readonly #onFound: (found: 'nothing' | 'something') => void
   readonly #running = new Map<PeerKey, Running>()
   /** The end of each pause, by the monotonic clock. */
   readonly #pauses = new LruMap<PeerKey, number>(MAX_PAUSES)
 
-  constructor(state: RegistryState, ports: DriverPorts, run: (effects: readonly Effect[]) => void) {
+  /** `onFound` is called at the end of each session: whether the peer had nothing new, or had something or failed. */
+  constructor(
+    state: RegistryState,
+    ports: DriverPorts,
+    run: (effects: readonly Effect[]) => void,
+    onFound: (found: 'nothing' | 'something') => void
+  ) {
     this.#state = state
     this.#ports = ports
     this.#run = run
+    this.#onFound = onFound
   }
 
   get running(): number {
@@ -61,7 +70,7 @@ export class SyncRunner {
       return
     }
     const session = new SyncSession(this.#state, peer)
-    const started: Running = { listeners: [onOutcome], cancel: () => {} }
+    const started: Running = { hasNews: false, listeners: [onOutcome], cancel: () => {} }
     this.#running.set(peer, started)
     const deadlineMs = this.#ports.now().monotonicMs + SESSION_MS
     this.#exchange(session, started, session.first(), deadlineMs)
@@ -78,6 +87,7 @@ export class SyncRunner {
     const onResponse = (response: Uint8Array): void => {
       const now = this.#ports.now()
       const { effects, request: next, fault } = session.next(response, now)
+      running.hasNews ||= effects.length > 0 || next !== undefined
       try {
         this.#run(effects)
       } catch (err) {
@@ -99,6 +109,7 @@ export class SyncRunner {
     this.#pauses.delete(peer)
     // A peer that answers nonsense, or not at all, must not take the turns of peers that can help.
     if (pauseMs > 0) this.#pauses.set(peer, this.#ports.now().monotonicMs + pauseMs)
+    this.#onFound(err === undefined && !running.hasNews ? 'nothing' : 'something')
     if (err === undefined) this.#ports.synchronised(peer)
     else this.#ports.notSynchronised?.(peer, err)
     for (const listener of running.listeners) listener({ err })

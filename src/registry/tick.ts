@@ -42,10 +42,11 @@ export function verifyChains(state: RegistryState, now: Now): Effect[] {
 }
 
 /** Hides or shows an owner's records. Only here: a suspicion changes no other data. */
-export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean): Effect[] {
+export function suspect(state: RegistryState, peer: PeerKey, suspected: boolean, now: Now): Effect[] {
   const entry = state.entries.get(peer)
   if (entry === undefined || peer === state.own.peer || entry.suspect === suspected) return []
-  const next = { ...entry, suspect: suspected }
+  const { suspectMonotonicMs: _, ...rest } = entry
+  const next = { ...rest, suspect: suspected, ...(suspected && { suspectMonotonicMs: now.monotonicMs }) }
   state.entries.set(peer, next)
   return [changed(next, 'suspicion')]
 }

@@ -46,6 +46,8 @@ export interface RegisterInput {
   readonly ports?: readonly number[]
   /** Share of new connections against other instances, 0 to 1000. @default 100 */
   readonly weight?: number | undefined
+  /** Each of its datagrams is sent on two paths, where there are two. @default false */
+  readonly multipath?: boolean | undefined
   /** Names for its certificates. @default none */
   readonly dnsNames?: readonly string[]
   readonly ttlMs: number
@@ -71,6 +73,7 @@ export function checkSize(input: RegisterInput): void {
   const { whitelist, labels, application, ports = [], dnsNames = [] } = input
   checkPorts(input)
   checkWeight(input)
+  checkMultipath(input)
   const pairs = Object.entries(labels)
   const longest = Math.max(0, ...pairs.flat().map(text => text.length))
   const sizes: ReadonlyArray<readonly [size: number, max: number, limit: LimitName]> = [
@@ -111,6 +114,14 @@ function checkWeight({ weight, target }: RegisterInput): void {
       hint: 'Leave the weight out, or name the server with a target.'
     })
   }
+}
+
+function checkMultipath({ multipath = false, target }: RegisterInput): void {
+  const protocol = target?.kind === 'listen' ? target.protocol : target?.kind
+  if (!multipath || protocol === undefined || protocol === 'udp') return
+  throw new WarrenError(ErrorCode.InvalidArgument, 'two paths at once are for datagrams, and the target is not one of UDP', {
+    hint: 'Leave --multipath out, or name a UDP server with --udp.'
+  })
 }
 
 /** The same with the label `zone` of its host, if it is a server and says none. */

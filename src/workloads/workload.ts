@@ -33,6 +33,8 @@ export interface Workload extends LocalUser, Omit<LocalRecord, 'health'> {
   readonly dnsNames: readonly string[]
   /** What it set for itself; the entries that grant it may set less. */
   readonly limits: UsageLimits
+  /** Each of its datagrams is sent on two paths, where there are two. */
+  readonly multipath: boolean
   /** SHA-256 of the session token; the token itself is not kept. */
   readonly tokenHash: string
   /** Directory made for its listening socket, removed at its end. */
@@ -79,6 +81,7 @@ export function workloadOf(input: RegisterInput, { uid, gid, view }: Registrant,
     labels: input.labels,
     ports: input.ports ?? [],
     weight: input.weight ?? DEFAULT_WEIGHT,
+    multipath: input.multipath ?? false,
     registeredAtMs: document.registeredAtMs,
     ttlMs: ttlOf(input),
     tokenHash

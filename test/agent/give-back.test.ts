@@ -25,6 +25,7 @@ function library(keptBytes: number) {
         return address
       },
       free: one => void claimed.delete(one),
+      release: () => {},
       trim: () => {
         trims += 1
         kept = 0

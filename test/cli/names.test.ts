@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { connect as connectSocket, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -12,7 +13,7 @@ import { Permissions } from '../../src/cli/listeners/names/permissions.ts'
 import { zoneName } from '../../src/cli/listeners/names/zone.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
-import { type Scope, scopeOf, waitFor } from '../harness/index.ts'
+import { asRoot, type Scope, scopeOf, waitFor } from '../harness/index.ts'
 
 const onLinux = { skip: process.platform === 'linux' ? false : 'only Linux has all of 127.0.0.0/8' }
 const is = (code: ErrorCode) => (err: unknown) => WarrenError.is(err, code)
@@ -140,6 +141,31 @@ test('one process has the addresses, and a damaged or strange file is not guesse
   await (await NameAddresses.open(open, { onFailure })).close()
   chmodSync(open, 0o777)
   await assert.rejects(NameAddresses.open(open, { onFailure }), is(ErrorCode.StateUnusable))
+})
+
+test('another user who may look into the directory of addresses keeps nobody from it by a lock', asRoot, async t => {
+  const scope = scopeOf(t)
+  const above = scope.directory()
+  const directory = join(above, 'dns')
+  mkdirSync(directory, { mode: 0o755 })
+  for (const path of [above, directory]) chmodSync(path, 0o755)
+  const held = spawn('setpriv', [
+    ...['--reuid=61290', '--regid=61290', '--clear-groups', 'flock', '--no-fork', '--exclusive', directory],
+    ...['/bin/sh', '-c', 'echo held; exec sleep 600']
+  ])
+  scope.defer(() => void held.kill('SIGKILL'))
+  await once(held.stdout, 'data')
+  const addresses = await NameAddresses.open(directory, { onFailure })
+  await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.AlreadyExists))
+  addresses.close()
+  // Nor may that user open what is locked, and what that user could open is not locked.
+  const lock = join(directory, 'warren-dns.lock')
+  assert.equal(statSync(lock).mode & 0o777, 0o600)
+  chmodSync(lock, 0o644)
+  await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.StateUnusable))
+  rmSync(lock)
+  symlinkSync('/dev/null', lock)
+  await assert.rejects(NameAddresses.open(directory, { onFailure }), is(ErrorCode.StateUnusable))
 })
 
 async function listeners(scope: Scope, options: Partial<NameListenersOptions> = {}) {

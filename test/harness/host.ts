@@ -68,6 +68,22 @@ export class Host {
     )
   }
 
+  /** Loses everything on one interface, without a notice to anybody, until `heal`. */
+  silence(device: string): void {
+    this.#drop(
+      `  chain in { type filter hook input priority 0; iifname "${device}" drop; }`,
+      `  chain out { type filter hook output priority 0; oifname "${device}" drop; }`
+    )
+  }
+
+  /** Loses so many of a hundred packets on one interface, chosen at random, until `heal`. */
+  loseSome(device: string, percent: number): void {
+    this.#drop(
+      `  chain in { type filter hook input priority 0; iifname "${device}" numgen random mod 100 < ${percent} drop; }`,
+      `  chain out { type filter hook output priority 0; oifname "${device}" numgen random mod 100 < ${percent} drop; }`
+    )
+  }
+
   /** Loses what comes to these ports, of TCP and UDP, until `heal`. */
   block(...ports: readonly number[]): void {
     const these = ports.join(', ')

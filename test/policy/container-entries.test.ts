@@ -52,7 +52,8 @@ const container: ContainerFacts = {
   id: 'c1',
   names: ['web'],
   images: [DIGEST],
-  pods: ['shop', '0123']
+  pods: ['shop', '0123'],
+  serviceAccount: 'shop/cart'
 }
 const plain: ProcessFacts = {
   uid: 0,
@@ -79,14 +80,18 @@ test('each selector of a container is met by the container of root that has it, 
     containerRuntime: 'podman',
     containerName: 'web',
     containerImage: DIGEST,
-    containerPod: 'shop'
+    containerPod: 'shop',
+    containerServiceAccount: 'shop/cart'
   }
   for (const [name, value] of Object.entries(met)) {
     const selectors = { [name]: value }
     assert.ok(isGranted(selectors, inside), name)
     assert.ok(!isGranted(selectors, plain), name)
     assert.ok(
-      !isGranted(selectors, { ...inside, container: { ...container, runtime: 'x', names: [], images: [], pods: [] } })
+      !isGranted(selectors, {
+        ...inside,
+        container: { ...container, runtime: 'x', names: [], images: [], pods: [], serviceAccount: 'other/cart' }
+      })
     )
     // The same container of a user is another one.
     assert.ok(!isGranted(selectors, ofAlice), name)
@@ -158,7 +163,8 @@ test('an entry of a container is in a list of its own, which agents that do not 
     containerRuntime: 'podman',
     containerName: 'web',
     containerImage: DIGEST,
-    containerPod: 'shop',
+    containerPod: 'shop/cart-0',
+    containerServiceAccount: 'shop/cart',
     containerUser: 'alice',
     selinux: 'u:r:t:s0',
     apparmor: 'profile'
@@ -180,12 +186,7 @@ test('an entry of a container is in a list of its own, which agents that do not 
     entries.map(({ id }) => id),
     ['e9', 'e1', 'e10']
   )
-  const { containerRuntime, containerName, containerImage, containerPod, containerUser, selinux, apparmor } =
-    entries[1] ?? {}
-  assert.deepEqual(
-    { containerRuntime, containerName, containerImage, containerPod, containerUser, selinux, apparmor },
-    all
-  )
+  assert.deepEqual(Object.fromEntries(Object.keys(all).map(name => [name, entries[1]?.[name as keyof Entry]])), all)
 })
 
 test('a request with such a selector has its pattern where an older agent does not look', () => {
@@ -203,7 +204,12 @@ test('an entry that says nothing, or cannot be met, is refused', () => {
     [{ containerImage: `sha256:${'AB'.repeat(32)}` }, /is no digest/],
     [{ containerName: 'a b' }, /no name/],
     [{ containerName: '' }, /no name/],
-    [{ containerPod: 'a/b' }, /no name/],
+    [{ containerPod: 'a/b/c' }, /no name/],
+    [{ containerPod: '/b' }, /no name/],
+    [{ containerRuntime: 'a/b' }, /no name/],
+    ...['cart', 'shop/', '/cart', 'Shop/cart', 'shop/cart/x', 'shop/*', `shop/${'x'.repeat(260)}`].map(
+      text => [{ containerServiceAccount: text }, /service account that is not NAMESPACE\/NAME/] as const
+    ),
     [{ containerUser: 'x'.repeat(257) }, /no name/],
     [{ selinux: 'container_t', uid: 0 }, /SELinux label/],
     [{ selinux: 'u:r:t' }, /a label alone/],
@@ -211,7 +217,8 @@ test('an entry that says nothing, or cannot be met, is refused', () => {
     [{ apparmor: 'a\nb', uid: 0 }, /label that is none/]
   ]
   for (const [selectors, why] of refused) assert.throws(() => addEntry(undefined, draft(selectors), 1), why)
-  for (const selectors of [{ containerName: 'web' }, { containerUser: 'alice' }, { apparmor: 'x', uid: 0 }])
+  const named = { containerName: 'shop/cart', containerServiceAccount: 'shop/cart.v2' }
+  for (const selectors of [{ containerName: 'web' }, named, { containerUser: 'alice' }, { apparmor: 'x', uid: 0 }])
     assert.ok(addEntry(undefined, draft(selectors), 1).added)
 })
 
@@ -222,6 +229,7 @@ test('a policy file says the same of a container before and after it was exporte
     container: web
     image: ${DIGEST}
     pod: shop
+    service-account: shop/cart
     container-user: alice
     selinux: u:r:t
     apparmor: a profile

@@ -42,7 +42,7 @@ test('a mesh too large for every host to know every other directly keeps them as
 })
 
 test('a host that drops and forges the acknowledgements of others keeps no change from being known as replicated', () => {
-  for (const seed of [5, 8]) assertHolds(simulate(seed, 36, 0.05, undefined, false, 2), 36, 0.05)
+  for (const seed of [3, 8]) assertHolds(simulate(seed, 36, 0.05, undefined, false, 2), 36, 0.05)
 })
 
 test('hosts that compare contents, and renewals apart, keep them beside hosts that cannot', () => {

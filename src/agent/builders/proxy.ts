@@ -60,6 +60,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
         return workload === undefined ? undefined : processFieldsOf(workload)
       },
       limitsOf: registrationId => workloads.limitsOf(registrationId),
+      isMultipath: registrationId => workloads.get(registrationId)?.multipath === true,
       problemOf: registrationId => serverOf(workloads.get(registrationId)?.target)?.refusal,
       targetFailed: registrationId => health.suspect(registrationId),
       byPrefix: prefix => workloads.byPrefix(prefix)?.registrationId

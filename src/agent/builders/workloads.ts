@@ -25,7 +25,7 @@ export function buildWorkloads(base: Base, { registry, policy, evictions }: Clus
     agentUid: process.getuid?.() ?? 0,
     entries: () => policy.bundle ?? { entries: [], strict: false },
     requireNotRevoked: spiffeId => evictions.requireNotRevoked(spiffeId),
-    attestor: new Attestor(clock, { users })
+    attestor: new Attestor(clock, { users, kubernetesKeys: config.kubernetesKeys })
   })
   const health = new HealthService({
     io: { dial: (target, signal) => dialTarget(target, { listenerOf }, signal), probeFrame, headerFor },

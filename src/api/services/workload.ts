@@ -221,6 +221,7 @@ function registerInput(request: apiPb.RegisterRequest): RegisterInput {
     labels: request.labels,
     ports: request.ports,
     weight: request.weight,
+    multipath: request.multipath,
     dnsNames: request.dnsNames,
     ttlMs: request.ttlMs,
     ownerPid: request.ownerPid,

@@ -7,12 +7,14 @@ export interface ContainerFacts {
   /** Names of that user. */
   readonly owners: readonly string[]
   readonly id: string
-  /** Its id, for a runtime that gives no names. */
+  /** Its id, for a runtime that gives no names. "NAMESPACE/CONTAINER" in Kubernetes. */
   readonly names: readonly string[]
   /** "sha256:…": the id of its image, and the digests of the manifests by which it was pulled. */
   readonly images: readonly string[]
-  /** Id of its pod, and the names that are known. */
+  /** Id of its pod, and the names that are known: "NAMESPACE/POD" in Kubernetes. */
   readonly pods: readonly string[]
+  /** "NAMESPACE/NAME": that of its pod of Kubernetes, as the cluster has signed. */
+  readonly serviceAccount?: string
 }
 
 /** What the runtime says; whose runtime it is, the kernel says. */

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { isOfContainerd, readContainerd } from './containerd.ts'
 import { DOCKER_STATE, readDocker } from './docker.ts'
 import type { RuntimeSays } from './facts.ts'
+import { type KubernetesContainer, namesInKubernetes, podsInKubernetes } from './kubernetes.ts'
 import { isInContainer, namesInCgroup, podOf } from './membership.ts'
 import { isStateOf, listContainers, type OciContainer, readContainer, stateDirectories } from './oci-state.ts'
 import { isInStore, readStored, type StoredContainer } from './storage.ts'
@@ -10,13 +12,16 @@ const UNNAMED: StoredContainer = { names: [], images: [] }
 const MAX_LOOKUP_MS = 500
 
 interface Found extends OciContainer {
-  readonly isOfDocker: boolean
+  /** Where its state is. */
+  readonly directory: string
 }
 
 export interface FindOptions {
   /** @default those of the runtimes of `uid` */
   readonly directories?: readonly string[]
   readonly monotonicMs?: () => number
+  /** The service account of a pod of Kubernetes. @default none is established */
+  readonly serviceAccountOf?: (container: KubernetesContainer) => Promise<string | undefined>
 }
 
 /**
@@ -28,8 +33,9 @@ export interface FindOptions {
 export async function findContainer(
   pid: number,
   uid: number,
-  { directories = stateDirectories(uid), monotonicMs = () => performance.now() }: FindOptions = {}
+  options: FindOptions = {}
 ): Promise<RuntimeSays | undefined> {
+  const { directories = stateDirectories(uid), monotonicMs = () => performance.now() } = options
   const endMs = uid === 0 ? Number.POSITIVE_INFINITY : monotonicMs() + MAX_LOOKUP_MS
   const named = namesInCgroup(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))
   // Without a cgroup of its own a container may share all that the kernel says with another: then it is neither of them.
@@ -41,14 +47,14 @@ export async function findContainer(
     const match = async (id: string): Promise<Found | undefined> => {
       const container = await readContainer(directory, id, uid)
       if (container === undefined || !isInContainer(pid, container)) return undefined
-      const found = { ...container, isOfDocker: directory === DOCKER_STATE }
+      const found = { ...container, directory }
       if (container.cgroups.length > 0) return found
       guesses.push(found)
       return undefined
     }
     for (const id of named) {
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid)
+      if (found !== undefined) return await describe(found, uid, options)
     }
     const { ids, isWhole } = await listContainers(directory)
     isUnsure ||= !isWhole
@@ -56,27 +62,49 @@ export async function findContainer(
       if (named.includes(id)) continue
       if (monotonicMs() > endMs) return undefined
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid)
+      if (found !== undefined) return await describe(found, uid, options)
     }
   }
   const [only, ...others] = guesses
   if (only === undefined || others.length > 0 || isUnsure) return undefined
-  return await describe(only, uid)
+  return await describe(only, uid, options)
 }
 
-async function describe({ id, program, bundle, cgroups, isOfDocker }: Found, uid: number): Promise<RuntimeSays> {
-  if (isOfDocker) return { runtime: 'docker', id, ...((await readDocker(id)) ?? UNNAMED), pods: [] }
+async function describe(found: Found, uid: number, options: FindOptions): Promise<RuntimeSays> {
+  const { id, program, bundle, cgroups, directory } = found
+  if (directory === DOCKER_STATE) return { runtime: 'docker', id, ...((await readDocker(id)) ?? UNNAMED), pods: [] }
+  if (uid === 0 && isOfContainerd(directory, bundle)) {
+    const said = await readContainerd(bundle, id)
+    if (said === undefined) return { runtime: program, id, ...UNNAMED, pods: [] }
+    if (said.kubernetes !== undefined) return await inKubernetes('containerd', id, said.kubernetes, options)
+    return { runtime: 'containerd', id, names: [id], images: [], pods: [] }
+  }
   const stored = await readStored(bundle, id, uid)
   if (stored === undefined) {
     // A manager's container without a name in its store has none: its id is not what an operator would call it.
     return { runtime: program, id, names: isInStore(bundle) ? [] : [id], images: [], pods: [] }
   }
+  const { names, images, kubernetes } = stored
   const pod = stored.pod ?? podOf(cgroups)
+  const pods = pod === undefined ? [] : [pod]
+  if (kubernetes === undefined) return { runtime: stored.pod === undefined ? 'podman' : 'cri-o', id, names, images, pods }
+  const says = await inKubernetes('cri-o', id, kubernetes, options)
+  return { ...says, names: [...says.names, ...names], images, pods: [...says.pods, ...pods] }
+}
+
+async function inKubernetes(
+  runtime: string,
+  id: string,
+  container: KubernetesContainer,
+  { serviceAccountOf }: FindOptions
+): Promise<RuntimeSays> {
+  const serviceAccount = await serviceAccountOf?.(container)
   return {
-    runtime: stored.pod === undefined ? 'podman' : 'cri-o',
+    runtime,
     id,
-    names: stored.names,
-    images: stored.images,
-    pods: pod === undefined ? [] : [pod]
+    names: namesInKubernetes(container),
+    images: [],
+    pods: podsInKubernetes(container),
+    ...(serviceAccount !== undefined && { serviceAccount })
   }
 }

@@ -13,6 +13,9 @@ const MAX_SENDERS = 1_024
 const MAX_LOOKUPS = 1_024
 const MAX_OF_SENDER = 16
 
+/** Finds the container of a process, made by the runtime of a user. */
+export type FindContainer = (pid: number, uid: number) => Promise<RuntimeSays | undefined>
+
 interface Line {
   last: Promise<unknown>
   waiting: number
@@ -22,12 +25,12 @@ interface Line {
 export class ContainerFinder {
   readonly #clock: Clock
   readonly #users: Pick<UserDatabase, 'usersOf'>
-  readonly #find: typeof findContainer
+  readonly #find: FindContainer
   readonly #used = new TokenBuckets<string>({ burst: BURST, perSecond: PER_SECOND, maxKeys: MAX_SENDERS })
   readonly #lines: { readonly [kind in 'root' | 'users']: Line } = { root: newLine(), users: newLine() }
   readonly #senders = new Map<string, Line>()
 
-  constructor(clock: Clock, users: Pick<UserDatabase, 'usersOf'>, find: typeof findContainer = findContainer) {
+  constructor(clock: Clock, users: Pick<UserDatabase, 'usersOf'>, find: FindContainer = findContainer) {
     this.#clock = clock
     this.#users = users
     this.#find = find

@@ -1,3 +1,4 @@
 export type { ContainerFacts } from './facts.ts'
 export { findContainer } from './find.ts'
-export { ContainerFinder } from './finder.ts'
+export { ContainerFinder, type FindContainer } from './finder.ts'
+export { ServiceAccounts } from './service-account.ts'

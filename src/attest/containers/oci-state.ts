@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { opendir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { CONTAINERD_STATES } from './containerd.ts'
 import { DOCKER_STATE } from './docker.ts'
 import { memberOf, membersOf, numberOf, textOf, textsIn } from './json.ts'
 import { type ContainerPlace, isContainerName } from './membership.ts'
@@ -16,7 +17,8 @@ export interface OciContainer extends ContainerPlace {
 
 /** A state of crun has less than a thousand bytes, and of runc, with all variables, some ten thousand. */
 const MAX_CRUN_BYTES = 16 * 1024
-const MAX_RUNC_BYTES = 128 * 1024
+const MAX_RUNC_BYTES = 64 * 1024
+const MAX_ROOT_RUNC_BYTES = 1024 * 1024
 /** Containers of one runtime among which one is looked for whose name is not in its cgroup. */
 const MAX_LISTED = 256
 
@@ -26,7 +28,7 @@ export function stateDirectories(
   session: string = `/run/user/${uid}`,
   temporary: string = `/tmp/podman-run-${uid}`
 ): readonly string[] {
-  if (uid === 0) return ['/run/crun', '/run/runc', DOCKER_STATE]
+  if (uid === 0) return ['/run/crun', '/run/runc', DOCKER_STATE, ...CONTAINERD_STATES]
   // Without a session of its user, podman makes a directory of its own, where everybody could make one of this name.
   const places = existsSync(session) ? [session, `${session}/libpod/tmp`] : [temporary]
   return places.flatMap(at => [`${at}/crun`, `${at}/runc`])
@@ -71,7 +73,7 @@ export async function readContainer(directory: string, id: string, uid: number):
       bundle: textOf(crun, 'bundle')
     })
   }
-  const runc = await readOwnedJson(`${at}/state.json`, uid, MAX_RUNC_BYTES)
+  const runc = await readOwnedJson(`${at}/state.json`, uid, uid === 0 ? MAX_ROOT_RUNC_BYTES : MAX_RUNC_BYTES)
   if (runc === undefined) return undefined
   const config = memberOf(runc, 'config')
   // Annotations as KEY=VALUE, which may come from the image, and last the bundle.

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { O_PATH } from '../linux-open.ts'
 import { parsed } from './json.ts'
@@ -11,12 +11,20 @@ const GROUP_OR_OTHERS_WRITE = 0o022
  * It may be at a path that this user chose. So it is examined before it is opened: to open a device or a pipe would do something.
  */
 export async function readOwned(path: string, uid: number, maxBytes: number): Promise<string | undefined> {
+  return await readIf(path, stat => stat.uid === uid && (stat.mode & GROUP_OR_OTHERS_WRITE) === 0, maxBytes)
+}
+
+/** The same of a file of whoever: for what is signed. */
+export async function readRegular(path: string, maxBytes: number): Promise<string | undefined> {
+  return await readIf(path, () => true, maxBytes)
+}
+
+async function readIf(path: string, accepts: (stat: Stats) => boolean, maxBytes: number): Promise<string | undefined> {
   let found: FileHandle | undefined
   try {
     found = await open(path, O_PATH)
     const stat = await found.stat()
-    if (!stat.isFile() || stat.uid !== uid || (stat.mode & GROUP_OR_OTHERS_WRITE) !== 0 || stat.size > maxBytes)
-      return undefined
+    if (!stat.isFile() || !accepts(stat) || stat.size > maxBytes) return undefined
     return await contentOf(found.fd, stat.size)
   } catch {
     return undefined

@@ -1,12 +1,13 @@
 import { dirname } from 'node:path'
-import { listIn, memberOf, membersOf, parsed, textOf, textsIn } from './json.ts'
+import { memberOf, membersOf, parsed, textOf, textsIn } from './json.ts'
+import { type KubernetesContainer, kubernetesContainer } from './kubernetes.ts'
 import { isContainerName } from './membership.ts'
 import { readOwnedJson } from './owned-file.ts'
+import { readRecord } from './record.ts'
 
-/** Some hundred containers or images. What users write costs the agent the time to read it. */
-const MAX_BYTES = 1024 * 1024
-const MAX_ROOT_BYTES = 32 * 1024 * 1024
 const MAX_NAMES = 16
+/** The configuration of a container, with all variables, mounts and filters of system calls, has some ten thousand. */
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 /** What the store of podman and CRI-O (containers/storage) says of a container. */
 export interface StoredContainer {
@@ -14,6 +15,7 @@ export interface StoredContainer {
   readonly images: readonly string[]
   /** Id of its pod, which CRI-O gives to each container, and podman to none. */
   readonly pod?: string
+  readonly kubernetes?: KubernetesContainer
 }
 
 const BUNDLE = /^(\/.*)\/([a-z0-9]+)-containers\/([^/]+)\/userdata$/
@@ -29,35 +31,50 @@ export function isInStore(bundle: string): boolean {
  */
 export async function readStored(bundle: string, id: string, uid: number): Promise<StoredContainer | undefined> {
   const [, root, driver, inPath] = BUNDLE.exec(bundle) ?? []
-  if (root === undefined || inPath !== id) return undefined
+  if (root === undefined || driver === undefined || inPath !== id) return undefined
   const containers = dirname(dirname(bundle))
-  // Those that do not outlive a start of the system are in a list of their own.
+  const found = await recordOf(containers, id, uid)
+  if (found === undefined) return undefined
+  const names = textsIn(memberOf(found, 'names')).slice(0, MAX_NAMES).filter(isContainerName)
+  const image = textOf(found, 'image')
+  // Written by the manager alone: annotations may come from the image.
+  const metadata = parsed(textOf(found, 'metadata'))
+  const pod = textOf(metadata, 'pod-id')
+  if (!isContainerName(pod)) return { names, images: await digestsOf(`${root}/${driver}-images`, image, uid) }
+  const config = await readOwnedJson(`${bundle}/config.json`, uid, MAX_CONFIG_BYTES)
+  const sandbox = parsed(textOf(await recordOf(containers, pod, uid), 'metadata'))
+  const kubernetes = kubernetesContainer(
+    {
+      namespace: textOf(sandbox, 'namespace'),
+      pod: textOf(sandbox, 'metadata-name'),
+      podUid: textOf(sandbox, 'uid'),
+      container: pod === id ? '' : textOf(metadata, 'metadata-name')
+    },
+    config
+  )
+  // CRI-O has its bundles where they do not outlive a start of the system, and images and layers elsewhere.
+  const layers = textOf(memberOf(config, 'root'), 'path')
+  const store = layers.slice(0, Math.max(0, layers.lastIndexOf(`/${driver}/`))) || root
+  const images = await digestsOf(`${store}/${driver}-images`, image, uid)
+  return { names, images, pod, ...(kubernetes !== undefined && { kubernetes }) }
+}
+
+// Those that do not outlive a start of the system are in a list of their own.
+async function recordOf(containers: string, id: string, uid: number): Promise<unknown> {
   for (const list of ['containers.json', 'volatile-containers.json']) {
-    const all = listIn(await readOwnedJson(`${containers}/${list}`, uid, most(uid)))
-    const found = all.find(one => textOf(one, 'id') === id)
-    if (found === undefined) continue
-    const image = textOf(found, 'image')
-    // Written by the manager alone: annotations may come from the image.
-    const pod = textOf(parsed(textOf(found, 'metadata')), 'pod-id')
-    return {
-      ...(isContainerName(pod) && { pod }),
-      names: textsIn(memberOf(found, 'names')).slice(0, MAX_NAMES).filter(isContainerName),
-      images: image === '' ? [] : await digestsOf(`${root}/${driver}-images/images.json`, image, uid)
-    }
+    const found = await readRecord(`${containers}/${list}`, uid, id)
+    if (found !== undefined) return found
   }
   return undefined
 }
 
 // The id of an image is the hash of its configuration, which names its layers by theirs.
-async function digestsOf(path: string, id: string, uid: number): Promise<string[]> {
-  const found = listIn(await readOwnedJson(path, uid, most(uid))).find(one => textOf(one, 'id') === id)
+async function digestsOf(images: string, id: string, uid: number): Promise<string[]> {
+  if (id === '') return []
+  const found = await readRecord(`${images}/images.json`, uid, id)
   const manifests = membersOf(memberOf(found, 'big-data-digests')).flatMap(([name, digest]) =>
     name.startsWith('manifest') && typeof digest === 'string' ? [digest] : []
   )
   const all = [`sha256:${id}`, textOf(found, 'digest'), ...manifests]
   return [...new Set(all)].filter(text => /^sha256:[0-9a-f]{64}$/.test(text)).slice(0, MAX_NAMES)
-}
-
-function most(uid: number): number {
-  return uid === 0 ? MAX_ROOT_BYTES : MAX_BYTES
 }

@@ -25,6 +25,7 @@ interface EntryOptions extends UsageLimitOptions, WaitOptions {
   readonly image?: string
   readonly pod?: string
   readonly containerUser?: string
+  readonly serviceAccount?: string
   readonly selinux?: string
   readonly apparmor?: string
   readonly gateway?: string[]
@@ -62,9 +63,10 @@ export function addEntry(program: Command): void {
     .option('--unit <name>', 'systemd unit of the system, as in nginx.service')
     .option('--cgroup <path>', 'cgroup (version 2) or one below it, as in /system.slice')
     .option('--runtime <name>', 'container runtime that made its container, as in podman')
-    .option('--container <name>', 'name of its container')
+    .option('--container <name>', 'name of its container; NAMESPACE/NAME in Kubernetes')
     .option('--image <digest>', 'digest of the image of its container, as in sha256:0123…')
-    .option('--pod <name>', 'name or id of the pod of its container')
+    .option('--pod <name>', 'name or id of the pod of its container; NAMESPACE/NAME or the uid in Kubernetes')
+    .option('--service-account <name>', 'service account of its pod in Kubernetes, NAMESPACE/NAME')
     .option('--container-user <name>', 'user whose container it is, by name or number (default: root)')
     .option('--selinux <label>', 'label that SELinux enforces for it, or its beginning up to a colon')
     .option('--apparmor <profile>', 'profile that AppArmor enforces for it')
@@ -79,7 +81,7 @@ export function addEntry(program: Command): void {
       const wait = receiptsWait(context, options)
       const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], dnsName = [], ...others } = options
       const { wait: _wait, timeout: _timeout, ...more } = others
-      const { runtime = '', container = '', image = '', pod = '', containerUser = '', ...labelled } = more
+      const { runtime = '', container = '', image = '', pod = '', containerUser = '', serviceAccount = '', ...labelled } = more
       const { selinux = '', apparmor = '', ...rest } = labelled
       const ofContainer = {
         containerRuntime: runtime,
@@ -87,6 +89,7 @@ export function addEntry(program: Command): void {
         containerImage: image.toLowerCase(),
         containerPod: pod,
         containerUser,
+        containerServiceAccount: serviceAccount,
         selinux,
         apparmor
       }

@@ -8,7 +8,7 @@ import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, dnsNameOption, parseLabels, parsePorts, portOption, weightOption } from '../options/index.ts'
+import { collect, dnsNameOption, parseLabels, multipathOption, parsePorts, portOption, weightOption } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'
@@ -22,6 +22,7 @@ interface ExposeOptions extends UsageLimitOptions {
   readonly label?: string[]
   readonly port?: string[]
   readonly weight?: number
+  readonly multipath?: true
   readonly dnsName?: string[]
   readonly serverUser?: string
   readonly proxyProtocol?: true
@@ -55,6 +56,7 @@ export function addExpose(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
     .addOption(weightOption())
+    .addOption(multipathOption())
     .addOption(dnsNameOption())
     .option('--proxy-protocol', 'begin each connection with a PROXY protocol v2 header that names the source')
     .addOption(healthCheckOption())
@@ -71,6 +73,7 @@ export function addExpose(program: Command): void {
       labels: parseLabels(options.label ?? []),
       ports: parsePorts(options.port ?? []),
       weight: options.weight,
+      multipath: options.multipath,
       dnsNames: options.dnsName,
       healthCheck: options.healthCheck ?? 'auto',
       ...usageLimitFields(options),

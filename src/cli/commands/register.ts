@@ -20,6 +20,7 @@ import {
   portOption,
   replicationText,
   waitOption,
+  multipathOption,
   weightOption
 } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
@@ -35,6 +36,7 @@ interface RegisterOptions extends UsageLimitOptions {
   readonly label?: string[]
   readonly port?: string[]
   readonly weight?: number
+  readonly multipath?: true
   readonly dnsName?: string[]
   readonly ttl?: string
   readonly pid?: string
@@ -63,6 +65,7 @@ export function addRegister(program: Command): void {
     .option('--label <key=value>', 'may be repeated', collect)
     .addOption(portOption())
     .addOption(weightOption())
+    .addOption(multipathOption())
     .addOption(dnsNameOption())
     .option('--ttl <time>', 'end the registration after this time without a heartbeat (default: 1m)')
     .option('--pid <pid>', 'end the registration with this process (default: the one that started this command)')
@@ -100,6 +103,7 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     labels: parseLabels(options.label ?? []),
     ports: parsePorts(options.port ?? []),
     ...(options.weight !== undefined && { weight: options.weight }),
+    multipath: options.multipath === true,
     dnsNames: options.dnsName ?? [],
     ttlMs: options.ttl === undefined ? 0 : parseDuration('--ttl', options.ttl, MIN_TTL_MS, MAX_TTL_MS),
     wait: parseWait(options.wait),

@@ -162,6 +162,7 @@ function selectors(entry: EntryView): string {
     ['container', entry.containerName],
     ['image', entry.containerImage],
     ['pod', entry.containerPod],
+    ['service-account', entry.containerServiceAccount],
     ['container-user', entry.containerUser],
     ['selinux', entry.selinux],
     ['apparmor', entry.apparmor]

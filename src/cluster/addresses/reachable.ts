@@ -68,6 +68,16 @@ export function chooseHosts(
   }
 }
 
+/** The addresses of this host on networks that others are on too. */
+export function outsideAddresses(interfaces: Interfaces): string[] {
+  return Object.entries(interfaces).flatMap(([name, list = []]) =>
+    list
+      .filter(({ family, address, internal }) => !internal && isUsable(family, address))
+      .filter(({ address }) => rankOf(name, address) <= RANK.tunnel)
+      .map(({ address }) => address)
+  )
+}
+
 function isUsable(family: string, address: string): boolean {
   return isIP(address) !== 0 && !(family === 'IPv6' && isLinkLocal(address))
 }

@@ -97,6 +97,7 @@ function serviceOf(
     labels: config.labels ?? {},
     ports: config.ports ?? [],
     weight: config.weight,
+    multipath: config.multipath,
     dnsNames: config['dns-names'] ?? []
   }
 }

@@ -116,6 +116,9 @@ export const serviceSchema = z.strictObject({
   weight: z.int().min(0).max(MAX_WEIGHT).optional().meta({
     description: 'share of new connections against other instances; 0: only if no other is left (default: 100)'
   }),
+  multipath: z.boolean().optional().meta({
+    description: 'send each datagram on two paths to the other host, if it has two addresses; with udp'
+  }),
   'dns-names': z
     .array(parsed('DNS name for its certificates, as in db.example.net; an entry must name it', dnsName))
     .max(MAX_DNS_NAMES)

@@ -148,6 +148,7 @@ function entryOf(entry: EntryForm) {
     containerImage: entry.image ?? '',
     containerPod: entry.pod ?? '',
     containerUser: entry['container-user'] ?? '',
+    containerServiceAccount: entry['service-account'] ?? '',
     selinux: entry.selinux ?? '',
     apparmor: entry.apparmor ?? ''
   }

@@ -76,6 +76,7 @@ export const entrySchema = z.strictObject({
   container: text('name of a container').optional(),
   image: text('digest of the image of a container, with sha256: before it').optional(),
   pod: text('name or id of a pod').optional(),
+  'service-account': text('service account of a pod of Kubernetes, as NAMESPACE/NAME').optional(),
   'container-user': text('user whose container it is (default: root)').optional(),
   selinux: text('label that SELinux enforces, or its beginning').optional(),
   apparmor: text('profile that AppArmor enforces').optional(),

@@ -35,6 +35,7 @@ export function policyFileData({ rules, entries, invariants, strict }: Exported)
         container: entry.containerName,
         image: entry.containerImage,
         pod: entry.containerPod,
+        'service-account': entry.containerServiceAccount,
         'container-user': entry.containerUser,
         selinux: entry.selinux,
         apparmor: entry.apparmor

@@ -210,6 +210,10 @@ export const METRICS = Object.freeze({
     { reason: ['full', 'gone', 'too_large', 'oversize', 'rate'] },
     'Datagrams dropped here. full: the receiver does not read them; gone: the receiver has ended; oversize: larger than a packet of the path.'
   ),
+  warren_datagram_copies_total: counter(
+    { result: ['sent', 'removed'] },
+    'Packets of datagrams for registrations with --multipath. sent: on a second path as well; removed: they had come before.'
+  ),
   warren_sessions: gauge({ role: ['client', 'server'] }, 'Sessions with other agents. client: this agent opened it.'),
   warren_session_proofs_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed'] },

@@ -82,6 +82,7 @@ export class Redialer {
   }
 
   forget(peer: PeerKey): void {
+    this.#rounds.wake()
     this.#store.forget(peer)
   }
 

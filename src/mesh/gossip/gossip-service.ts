@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type GossipsubOpts, gossipsub, type Message, StrictNoSign } from '@libp2p/gossipsub'
 import type { Logger } from '../../core/index.ts'
 import { verdictsOf } from '../libp2p-shims/index.ts'
-import { MAX_GOSSIP_BACKLOG_BYTES, MAX_GOSSIP_RPC_BYTES } from '../limits.ts'
+import { GOSSIP_HEARTBEAT_MS, MAX_GOSSIP_BACKLOG_BYTES, MAX_GOSSIP_RPC_BYTES } from '../limits.ts'
 import type { MeshTopic } from '../types.ts'
 import type { PacedRegistrar } from './paced-registrar.ts'
 
@@ -47,8 +47,14 @@ function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
     // The default hashes the data alone: the same bytes under another topic would then count as seen.
     msgIdFn: messageId,
     allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
-    // The default punishes more than 10 hosts behind one address until they receive nothing.
-    scoreParams: { IPColocationFactorWeight: 0 },
+    // The defaults are 1 s for both: two walks over all neighbours each second were a tenth of what an idle host does. A neighbour
+    // that subscribes becomes a link at once; what waits for a round is only the replacement of links that were lost.
+    heartbeatInterval: GOSSIP_HEARTBEAT_MS,
+    scoreParams: {
+      // The default punishes more than 10 hosts behind one address until they receive nothing.
+      IPColocationFactorWeight: 0,
+      decayInterval: GOSSIP_HEARTBEAT_MS
+    },
     // No digests of past messages (IHAVE): the registry asks its neighbours for missed messages, more often.
     Dlazy: 0,
     gossipFactor: 0,

@@ -62,6 +62,11 @@ export interface Carrier {
   readonly beginsWithNext?: boolean
   /** Uses that it allows on every path that it makes. */
   readonly allows: Allowed
+  /**
+   * Notes that the path of this session does not answer, so that other ones of the carrier are tried before it. Returns whether
+   * there are any. @default the carrier has one path to an agent
+   */
+  readonly avoid?: (candidate: Candidate, made: Dialled) => boolean
   /** Whether a dial may succeed, as far as is known without one. */
   readonly canReach: (candidate: Candidate) => boolean
   /** When its probes are made: those that ask other agents for work are made only if the answer may be of use. */

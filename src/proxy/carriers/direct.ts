@@ -1,5 +1,5 @@
 import { DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
-import { AddressDialler } from './address-dialler.ts'
+import { AddressDialler, type LocalAddresses } from './address-dialler.ts'
 import type { Carrier, Path } from './carrier.ts'
 import { type IdentifyDeps, identify } from './identify.ts'
 
@@ -13,8 +13,8 @@ export const DIRECT_PATH: Path = Object.freeze({
 })
 
 /** Dials the data addresses that the other agent announces. */
-export function direct(deps: IdentifyDeps): Carrier {
-  const dialler = new AddressDialler()
+export function direct(deps: IdentifyDeps & LocalAddresses): Carrier {
+  const dialler = new AddressDialler(deps)
   return {
     name: DIRECT_PATH.name,
     rank: 0,
@@ -22,6 +22,7 @@ export function direct(deps: IdentifyDeps): Carrier {
     isLastResort: false,
     allows: DIRECT_PATH.allows,
     canReach: ({ dataAddresses }) => dataAddresses.length > 0,
+    avoid: ({ peer, dataAddresses }, made) => dialler.avoid(peer, dataAddresses, made),
     probedIf: 'always',
     probes: agent =>
       agent.dataAddresses.slice(0, MAX_PROBED).map(address => ({

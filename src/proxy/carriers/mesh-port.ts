@@ -1,7 +1,7 @@
 import { ErrorCode, formatHostPort, type HostPort, WarrenError } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import { DIRECT_BACKOFF_MAX_MS, DIRECT_BACKOFF_MS } from '../timing.ts'
-import { AddressDialler } from './address-dialler.ts'
+import { AddressDialler, type LocalAddresses } from './address-dialler.ts'
 import type { Carrier, Path } from './carrier.ts'
 import { type IdentifyDeps, identify } from './identify.ts'
 
@@ -14,7 +14,7 @@ export const MESH_PORT_PATH: Path = Object.freeze({
   allows: Object.freeze({ fastPath: true, datagrams: false, identification: true, unauthenticated: false })
 })
 
-export interface MeshPortCarrierDeps extends IdentifyDeps {
+export interface MeshPortCarrierDeps extends IdentifyDeps, LocalAddresses {
   /** Where the mesh port of an agent is, best first. Empty if it accepts no sessions there. */
   readonly meshPortsOf: (peer: PeerKey) => readonly HostPort[]
   /** Whether the mesh connection with that agent is one that it has dialled, and not this one. */
@@ -29,7 +29,7 @@ export interface MeshPortCarrierDeps extends IdentifyDeps {
  */
 export function meshPort(deps: MeshPortCarrierDeps): Carrier {
   const { meshPortsOf, isDialledBy } = deps
-  const dialler = new AddressDialler()
+  const dialler = new AddressDialler(deps)
   const addressesOf = (peer: PeerKey): string[] => meshPortsOf(peer).map(formatHostPort)
   const likelyOf = (peer: PeerKey): string[] => (isDialledBy(peer) ? [] : addressesOf(peer))
   return {
@@ -39,6 +39,7 @@ export function meshPort(deps: MeshPortCarrierDeps): Carrier {
     isLastResort: false,
     allows: MESH_PORT_PATH.allows,
     canReach: ({ peer }) => likelyOf(peer).length > 0,
+    avoid: ({ peer }, made) => dialler.avoid(peer, addressesOf(peer), made),
     probedIf: 'only worse ones reach',
     probes: agent =>
       likelyOf(agent.peer)

@@ -11,10 +11,13 @@ export class CapsuleLeg implements DatagramLeg {
   readonly #stream: Http2Stream
   readonly #capsules: FrameWriter
   readonly #packets: PacketChannel | undefined
+  readonly #multipath: boolean
 
-  constructor(stream: Http2Stream, packets: PacketChannel | undefined) {
+  /** `multipath`: each packet is sent on two paths, while there are two. */
+  constructor(stream: Http2Stream, packets: PacketChannel | undefined, multipath = false) {
     this.#stream = stream
     this.#packets = packets
+    this.#multipath = multipath
     this.#capsules = new FrameWriter(stream, capsuleFraming)
   }
 
@@ -25,7 +28,7 @@ export class CapsuleLeg implements DatagramLeg {
       else events.failed(cutOf(stream.rstCode))
     }
     const parser = new CapsuleParser(events)
-    const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events)
+    const detach = stream.id === undefined ? undefined : this.#packets?.attach(stream.id, events, this.#multipath)
     if (detach !== undefined) stream.once('close', detach)
     stream.on('error', onClosed)
     stream.once('close', onClosed)

@@ -10,6 +10,12 @@ import { RecordConnection } from './record-connection.ts'
 import { RecordReader } from './record-reader.ts'
 import { RecordWriter } from './record-writer.ts'
 
+/** Where a connection leads, and the address of this host that it begins at. */
+export interface TcpEnd extends HostPort {
+  /** @default the kernel chooses it */
+  readonly localAddress?: string
+}
+
 export interface FastPathDialOptions {
   /** The exporter of the session of the stream, which this end opened. */
   readonly exporter: Exporter
@@ -18,7 +24,7 @@ export interface FastPathDialOptions {
   /** The version that both ends of the session agreed on. */
   readonly version: number
   /** Where the session's own connection leads, or how to get another connection that leads there. */
-  readonly to: HostPort | ((signal: AbortSignal) => Promise<Socket>)
+  readonly to: TcpEnd | ((signal: AbortSignal) => Promise<Socket>)
 }
 
 const KEEP_ALIVE_MS = 15_000
@@ -67,10 +73,9 @@ async function proved(
   }
 }
 
-function connecting({ host, port }: HostPort, onBytes: OnBytes): Socket {
+function connecting(to: TcpEnd, onBytes: OnBytes): Socket {
   const socket = connect({
-    host,
-    port,
+    ...to,
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,

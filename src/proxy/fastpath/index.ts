@@ -1,5 +1,5 @@
 export { carrierOf, noteCarrier } from './carrier-of.ts'
-export { dialFastPath } from './dial-fastpath.ts'
+export { dialFastPath, type TcpEnd } from './dial-fastpath.ts'
 export { duplicator } from './duplicate.ts'
 export { FastPathAcceptor } from './fastpath-acceptor.ts'
 export { FAST_PATH_CUTS_PATH, FastPathCuts } from './fastpath-cuts.ts'

@@ -1,5 +1,5 @@
 import type { FlowFields, ProcessFields } from '../../events/index.ts'
-import { DIRECT, FAST_PATH, type Flow, type FlowInfo, PACKETS, WAITING } from './flow.ts'
+import { DIRECT, DOUBLED_PACKETS, FAST_PATH, type Flow, type FlowInfo, PACKETS, WAITING } from './flow.ts'
 
 /** The process of a registration of this host. */
 export type ProcessOf = (registrationId: string) => ProcessFields | undefined
@@ -34,9 +34,9 @@ function fastPathOver(carrier: string): string {
   return carrier === DIRECT ? FAST_PATH : `${carrier} ${FAST_PATH}`
 }
 
-export function displayedCarrier({ packets, isOnFastPath, carrier, interruption }: Flow): string {
+export function displayedCarrier({ packets, multipath, isOnFastPath, carrier, interruption }: Flow): string {
   if (interruption?.isWaiting === true) return WAITING
-  if (packets?.isUp === true) return PACKETS
+  if (packets?.isUp === true) return multipath && packets.isDoubled ? DOUBLED_PACKETS : PACKETS
   return isOnFastPath ? fastPathOver(carrier) : carrier
 }
 

@@ -16,6 +16,8 @@ export const DIRECT = 'direct'
 /** The carriers that are displayed for flows beside their session: bytes on a connection of their own, datagrams in packets. */
 export const FAST_PATH = 'fastpath'
 export const PACKETS = 'udp'
+/** The same, each packet on two paths. */
+export const DOUBLED_PACKETS = 'udp x2'
 /** The same for a flow that waits for another path. */
 export const WAITING = 'waiting'
 
@@ -129,7 +131,9 @@ export class Flow {
   /** Datagrams that each of `buckets` lets through in a second. */
   datagramsPerSecond = Number.POSITIVE_INFINITY
   /** The datagram path of its session. */
-  packets: { readonly isUp: boolean } | undefined
+  packets: { readonly isUp: boolean; readonly isDoubled: boolean } | undefined
+  /** Each of its packets is sent on two paths, while there are two. */
+  multipath = false
   readonly #controller = new ShortSignal()
   #cut: Cut | undefined
   #sourceText: string | undefined

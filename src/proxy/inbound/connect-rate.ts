@@ -1,6 +1,6 @@
 import { TokenBucket, type WarrenError } from '../../core/index.ts'
 import { CONNECT_WAIT_MS } from '../timing.ts'
-import { TurnQueue } from './turn-queue.ts'
+import { TurnQueue } from '../turn-queue.ts'
 
 /**
  * Connections in a second, and at once. Beyond it they wait, each source in turn, so that a source that opens many does not keep

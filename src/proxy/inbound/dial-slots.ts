@@ -1,4 +1,4 @@
-import { TurnQueue } from './turn-queue.ts'
+import { TurnQueue } from '../turn-queue.ts'
 
 /** How many connections to one target are opened at once. Further ones wait, each source in turn. */
 export const MAX_DIALS = 64

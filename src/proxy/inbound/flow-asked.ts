@@ -2,8 +2,9 @@ import type { IncomingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
 import { readOpen } from '../fastpath/index.ts'
-import { flowIdFrom } from '../flow/index.ts'
-import { CONNECT_UDP, HEADER } from '../session/index.ts'
+import { type Flow, flowIdFrom } from '../flow/index.ts'
+import type { LocalWorkloads } from '../deps.ts'
+import { asksForTwoPaths, CONNECT_UDP, HEADER } from '../session/index.ts'
 
 /** A flow that the other agent asks for. Nothing in it is proven. */
 export interface FlowAsked {
@@ -50,6 +51,12 @@ export class RecordRequests {
     }
     return asked
   }
+}
+
+/** Whether each packet of a flow of datagrams goes on two paths: one of its registrations asks for it. */
+export function isMultipath(headers: IncomingHttpHeaders, { destination }: Flow, local: LocalWorkloads): boolean {
+  if (asksForTwoPaths(headers)) return true
+  return destination !== undefined && local.isMultipath?.(destination.registrationId) === true
 }
 
 function askedFor(registrationId: unknown, destination: unknown, protocol: Protocol, flowId: unknown): FlowAsked {

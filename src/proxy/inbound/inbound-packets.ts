@@ -37,6 +37,11 @@ export class InboundPackets {
     return this.#channel
   }
 
+  /** Whether it carries so many flows, and they are all that its session has. */
+  carries(flows: number): boolean {
+    return flows > 0 && this.#channel?.isUp === true && this.#channel.flowCount === flows
+  }
+
   close(): void {
     this.#channel?.close()
   }

@@ -22,7 +22,7 @@ import { askedToResume, endSession, isResume, PROOF_PATH, StreamWindows, type Wa
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
-import { askedByHeaders, type FlowAsked, RecordRequests } from './flow-asked.ts'
+import { askedByHeaders, type FlowAsked, isMultipath, RecordRequests } from './flow-asked.ts'
 import type { InboundContext } from './inbound-context.ts'
 import { InboundFastPath } from './inbound-fastpath.ts'
 import { InboundPackets } from './inbound-packets.ts'
@@ -69,7 +69,7 @@ export class InboundSession {
     this.#fastPath = new InboundFastPath({ socket, version, acceptor, budget: context.fastPath, onAsked })
     const servername: unknown = Reflect.get(socket, 'servername')
     this.destinationPrefix = typeof servername === 'string' ? servername : ''
-    const { deps, warnings, stopping } = context
+    const { deps, warnings, stopping, resumable } = context
     const { destinationPrefix } = this
     this.#proofs = new InboundProofs({
       socket,
@@ -81,7 +81,6 @@ export class InboundSession {
       warnings,
       stopping
     })
-    const { resumable } = context
     const session = performServerHandshake(socket, serverOptions(context.maxStreams, resumable !== undefined))
     this.#session = session
     this.#packets = new InboundPackets({ session, socket, port: context.packets, machine: source.machine, deps })
@@ -98,7 +97,9 @@ export class InboundSession {
     session.setTimeout(INBOUND_IDLE_MS, () => {
       if (this.#flows.size === 0) this.destroy()
     })
-    this.#watched = { session, socket, isBusy: () => this.#flows.size > 0, onDead: () => this.destroy() }
+    const isBusy = (): boolean => this.#flows.size > 0
+    const isCarriedBeside = (): boolean => this.#packets.carries(this.#flows.size)
+    this.#watched = { session, socket, isBusy, isCarriedBeside, isPinged: true, onDead: () => this.destroy() }
     context.liveness.watch(this.#watched)
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
@@ -162,12 +163,13 @@ export class InboundSession {
       return
     }
     const responder = onStream(stream)
-    const { admission } = this.#context
+    const { admission, deps } = this.#context
     const connect = (flow: Flow): Promise<void> => {
       if (flow.protocol === 'tcp') {
         const far = (): StreamEnd => this.#streamEnd(flow, stream)
         return this.#connect(flow, responder, carryingBytes(admission, far))
       }
+      flow.multipath = isMultipath(headers, flow, deps.local)
       const far = (): CapsulesEnd => ({ kind: 'capsules', stream, packets: this.#packets.channel })
       return this.#connect(flow, responder, carryingDatagrams(admission, far))
     }

@@ -2,7 +2,7 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import type { PooledConnection } from '../fastpath/index.ts'
 import { codeOf, type Flow } from '../flow/index.ts'
-import { HEADER, refusalHeaders } from '../session/index.ts'
+import { HEADER, refusalHeaders, twoPathsHeader } from '../session/index.ts'
 
 /** Answers another agent's request for one flow. */
 export interface Responder {
@@ -23,7 +23,7 @@ export function onStream(stream: ServerHttp2Stream): Responder {
     get isGone() {
       return stream.destroyed || stream.closed
     },
-    grant: flow => stream.respond({ ':status': 200, [HEADER.flowId]: flow.id }),
+    grant: flow => stream.respond({ ':status': 200, [HEADER.flowId]: flow.id, ...twoPathsHeader(flow.multipath) }),
     refuse: error => refuseStream(stream, error)
   }
 }

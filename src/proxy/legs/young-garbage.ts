@@ -12,19 +12,28 @@ const GROWTH_PERCENT = 150
 /** V8's own choice returns this long after the last 16 MiB, and with it a smaller heap. */
 const REST_MS = 5_000
 
-type Collector = (options: { readonly type: 'minor' }) => void
+type Collector = (options: { readonly type: 'minor' | 'major' }) => void
 
 /**
  * Collects the young generation only: about half a millisecond, for any size of the remaining heap. Undefined until
  * `collectYoungGarbage`: the flags of V8 belong to the program, and an agent may be a part of one.
  */
-let collectYoung: Collector | undefined
+let collect: Collector | undefined
 let bytesSince = 0
 let resting: NodeJS.Timeout | undefined
 
 /** Enables `countYoungGarbage` for as long as the process runs. Sets flags of V8. */
 export function collectYoungGarbage(): void {
-  collectYoung ??= exposedCollector()
+  collect ??= exposedCollector()
+}
+
+/**
+ * Collects the whole heap: tens of milliseconds, in which nothing else happens. Returns false, and does nothing, before
+ * `collectYoungGarbage`.
+ */
+export function collectAllGarbage(): boolean {
+  collect?.({ type: 'major' })
+  return collect !== undefined
 }
 
 /**
@@ -36,11 +45,11 @@ export function collectYoungGarbage(): void {
  * While it is called, the heap has more room.
  */
 export function countYoungGarbage(bytes: number): void {
-  if (collectYoung === undefined) return
+  if (collect === undefined) return
   bytesSince += bytes
   if (bytesSince < BYTES_BETWEEN) return
   bytesSince = 0
-  collectYoung({ type: 'minor' })
+  collect({ type: 'minor' })
   allowGrowth()
 }
 

@@ -84,7 +84,8 @@ export class Outbound {
   }
 
   #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
-    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, room: flow.room }
+    const multipath = this.#deps.local.isMultipath?.(flow.sourceId ?? '') === true
+    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, multipath, room: flow.room }
     return this.#onSession(flow, candidate, signal, async session => {
       const end = await session.open(request, signal)
       return end.kind === 'capsules' ? end : { ...end, resuming: this.#resumer }

@@ -55,9 +55,10 @@ export class PunchRequester {
    */
   async connect(peer: PeerKey, sourceId: string | undefined, signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted()
-    const release = this.#takePlace(sourceId)
+    const user = this.#userNameOf(sourceId)
+    const release = this.#takePlace(user)
     try {
-      const socket = await this.#turns.run(signal, () => this.#connect(peer, signal))
+      const socket = await this.#turns.run(user, signal, () => this.#connect(peer, signal))
       this.#count('ok')
       return socket
     } catch (err) {
@@ -106,9 +107,14 @@ export class PunchRequester {
     return await raceStaggered(attempts, RENDEZVOUS_STAGGER_MS, signal, late => late.close())
   }
 
-  #takePlace(sourceId: string | undefined): () => void {
+  /** Empty for the agent, and where the user is not known. */
+  #userNameOf(sourceId: string | undefined): string {
     const user = sourceId === undefined ? undefined : this.#userOf(sourceId)
-    const release = this.#places.take(user === undefined ? '' : accountOf(user))
+    return user === undefined ? '' : accountOf(user)
+  }
+
+  #takePlace(user: string): () => void {
+    const release = this.#places.take(user)
     if (release !== undefined) return release
     const isAll = this.#places.size >= MAX_PUNCH_WAITING
     const limit = isAll ? MAX_PUNCH_WAITING : MAX_PUNCH_WAITING_PER_USER

@@ -1,18 +1,22 @@
 import { raceAbort } from '../../core/index.ts'
+import { TurnQueue } from '../turn-queue.ts'
 
-/** Lets so many run at a time; the others wait in order. Whoever uses it bounds how many wait. */
+/**
+ * Lets so many run at a time. The others wait, those of a user in order and the users in turn, so that one with many delays nobody
+ * else. Whoever uses it bounds how many wait.
+ */
 export class Turns {
   #free: number
-  readonly #waiting = new Set<() => void>()
+  readonly #waiting = new TurnQueue<() => void>()
 
   constructor(atOnce: number) {
     this.#free = atOnce
   }
 
-  /** Runs `work` when it is its turn. Rejects with the signal's reason if it aborts before. */
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  /** Runs `work` when it is the turn of `user`. Rejects with the signal's reason if it aborts before. */
+  async run<T>(user: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (this.#free > 0) this.#free -= 1
-    else await this.#wait(signal)
+    else await this.#wait(user, signal)
     try {
       return await work()
     } finally {
@@ -20,25 +24,27 @@ export class Turns {
     }
   }
 
-  async #wait(signal: AbortSignal): Promise<void> {
+  async #wait(user: string, signal: AbortSignal): Promise<void> {
     const turn = Promise.withResolvers<void>()
-    this.#waiting.add(turn.resolve)
+    let hasCome = false
+    const come = (): void => {
+      hasCome = true
+      turn.resolve()
+    }
+    this.#waiting.push(user, come)
     try {
       await raceAbort(turn.promise, signal)
     } catch (err) {
       // It may have come just now.
-      if (!this.#waiting.delete(turn.resolve)) this.#next()
+      if (hasCome) this.#next()
+      else this.#waiting.remove(user, come)
       throw err
     }
   }
 
   #next(): void {
-    const [first] = this.#waiting
-    if (first === undefined) {
-      this.#free += 1
-      return
-    }
-    this.#waiting.delete(first)
-    first()
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free += 1
+    else next()
   }
 }

@@ -64,6 +64,8 @@ export interface CapsulesEnd {
   readonly stream: Http2Stream
   /** The datagram path of its session, if there is one. */
   readonly packets: PacketChannel | undefined
+  /** One of its registrations asks for each packet on two paths. @default false */
+  readonly multipath?: boolean
 }
 
 /** The end of a flow at a workload of this host: for TCP, and for UDP. */

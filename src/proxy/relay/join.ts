@@ -83,21 +83,24 @@ function joinDatagrams(
   { localIs, local, far }: Extract<FlowEnds, { protocol: 'udp' }>,
   options: DatagramSpliceOptions
 ): Promise<Cut | undefined> {
-  if (far.kind === 'capsules') flow.packets = far.packets
-  const [near, other] = [datagramLeg(local), datagramLeg(far)]
+  if (far.kind === 'capsules') {
+    flow.packets = far.packets
+    flow.multipath ||= far.multipath === true
+  }
+  const [near, other] = [datagramLeg(local), datagramLeg(far, flow.multipath)]
   return localIs === 'source'
     ? spliceDatagrams(flow, near, other, options)
     : spliceDatagrams(flow, other, near, options)
 }
 
-function datagramLeg(end: DatagramEnd | ClientEnd): DatagramLeg {
+function datagramLeg(end: DatagramEnd | ClientEnd, multipath = false): DatagramLeg {
   switch (end.kind) {
     case 'framed':
       return new FramedLeg(end.socket)
     case 'client':
       return end.leg
     case 'capsules':
-      return new CapsuleLeg(end.stream, end.packets)
+      return new CapsuleLeg(end.stream, end.packets, multipath)
     case 'udp':
       return new UdpLeg(end.socket, end.guard)
   }

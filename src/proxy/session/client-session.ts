@@ -14,7 +14,7 @@ import { endSession } from './end-session.ts'
 import { FlowAsks } from './flow-asks.ts'
 import { FlowPlaces } from './flow-places.ts'
 import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders, requireSupport } from './flow-request.ts'
-import { HEADER } from './headers.ts'
+import { asksForTwoPaths, HEADER } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
@@ -49,21 +49,18 @@ export class ClientSession {
   readonly sourceId: string
   readonly destination: Candidate
   readonly path: Path
-  /** The certificate it was opened with. */
   readonly certPem: string
   /** The certificates that both ends have proved in it, and when they end. */
   readonly ends: ProvenEnds
   #isRetired = false
   readonly #dialled: Dialled
-  readonly #liveness: Liveness
+  readonly #options: ClientSessionOptions
   readonly #watched: Watched
   readonly #packets: PacketPath
   /** Undefined if its connection does not allow another one beside it. */
   readonly #fastPath: ClientFastPath | undefined
-  readonly #upgradeThresholds: UpgradeThresholds
   readonly #flowIds = new Set<string>()
   readonly #asks: FlowAsks
-  readonly #whenSilent: () => void
   readonly #places: FlowPlaces
   /** Undefined if one of the two agents does not resume flows. */
   readonly #resume: ClientResume | undefined
@@ -75,8 +72,8 @@ export class ClientSession {
     this.certPem = options.certPem
     this.ends = new ProvenEnds({ dialled, ...options })
     this.#dialled = dialled
-    this.#liveness = options.liveness
-    const { path, destination, nowMs, log, metrics = silentMetrics } = options
+    this.#options = options
+    const { path, destination, liveness, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
     const { machine } = destination
     this.#packets = new PacketPath({ port: options.packets, dialled, path, destination, nowMs, log })
@@ -84,10 +81,7 @@ export class ClientSession {
     if (path.allows.fastPath || beside !== undefined) {
       this.#fastPath = new ClientFastPath({ dialled, path, beside, budget, thresholds, machine, nowMs, log, metrics })
     }
-    this.#upgradeThresholds = options.upgradeThresholds
-    this.#whenSilent = options.onSilent
-    const onBusy = (): void => options.liveness.probe(this.#watched)
-    this.#places = new FlowPlaces({ dialled, machine, nowMs, metrics, onBusy })
+    this.#places = new FlowPlaces({ dialled, machine, nowMs, metrics, onBusy: () => liveness.probe(this.#watched) })
     this.#asks = new FlowAsks(dialled, this.#places, () => this.#closeIfSpent())
     if (dialled.versions.resume !== undefined) {
       const peer = () => ({ leafDer: this.ends.leafDer, machine })
@@ -97,6 +91,7 @@ export class ClientSession {
       session,
       socket,
       isBusy: () => !this.isIdle,
+      isCarriedBeside: () => this.isCarriedBeside,
       onSilent: () => this.#onSilent(),
       onDead: () => this.destroy()
     }
@@ -118,9 +113,14 @@ export class ClientSession {
     return !session.destroyed && !session.closed && !socket.destroyed
   }
 
+  /** Whether it has flows of datagrams alone, in packets that arrive: their path may not be that of the session. */
+  get isCarriedBeside(): boolean {
+    return this.#packets.carries(this.#places.taken)
+  }
+
   /** Whether it is usable, and the other side is not silent. */
   get isSound(): boolean {
-    return this.isUsable && !this.#liveness.isSilent(this.#watched)
+    return this.isUsable && !this.#options.liveness.isSilent(this.#watched)
   }
 
   /**
@@ -172,10 +172,14 @@ export class ClientSession {
     if (onPooledConnection !== undefined) return onPooledConnection
     requireSupport(this.#dialled.session, request)
     const { flowId, protocol } = request
-    const stream = await this.#asks.ask(connectHeaders(request), signal, request.room)
+    let { multipath } = request
+    const stream = await this.#asks.ask(connectHeaders(request), signal, request.room, headers => {
+      if (asksForTwoPaths(headers)) multipath = true
+    })
     this.#name(stream, flowId)
     if (protocol === 'tcp') return this.#streamEnd(stream)
-    return { kind: 'capsules', stream, packets: this.#dialled.session.destroyed ? undefined : this.#packets.channel }
+    const packets = this.#dialled.session.destroyed ? undefined : this.#packets.channel
+    return { kind: 'capsules', stream, packets, multipath: multipath === true }
   }
 
   /**
@@ -226,7 +230,7 @@ export class ClientSession {
   }
 
   destroy(): void {
-    this.#liveness.unwatch(this.#watched)
+    this.#options.liveness.unwatch(this.#watched)
     const { session, socket } = this.#dialled
     session.destroy(undefined, codeOf('link'))
     socket.destroy()
@@ -271,13 +275,14 @@ export class ClientSession {
     const onFree = (): void => {
       isOurs = false
       this.#flowIds.delete(flowId)
-      this.#finish()
+      this.#places.give()
+      this.#closeIfSpent()
     }
     const answer = connection.ask(pooledOpen(request), onFree)
     try {
       await this.#asks.waiting(answer.reject, () => raceAbort(answer.promise, signal))
       const link = this.#resume?.linkOf({ id: connection.id, number: connection.number })
-      return { kind: 'records', connection, thresholds: this.#upgradeThresholds, link }
+      return { kind: 'records', connection, thresholds: this.#options.upgradeThresholds, link }
     } catch (err) {
       // The other agent drops a flow that it may have granted.
       if (err instanceof PooledConnectionLost && !signal.aborted) return undefined
@@ -287,14 +292,9 @@ export class ClientSession {
     }
   }
 
-  #finish(): void {
-    this.#places.give()
-    this.#closeIfSpent()
-  }
-
   // The path may be dead: another one is better for flows that wait for an answer. Open flows may still continue.
   #onSilent(): void {
-    this.#whenSilent()
+    this.#options.onSilent()
     this.#asks.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'its agent does not answer'))
   }
 }

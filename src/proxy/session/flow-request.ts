@@ -4,13 +4,15 @@ import { formatAddress } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 import type { PooledOpen } from '../fastpath/index.ts'
 import type { FlowRoom } from '../flow/index.ts'
-import { CONNECT_UDP, HEADER } from './headers.ts'
+import { CONNECT_UDP, HEADER, twoPathsHeader } from './headers.ts'
 
 /** The request for a flow to the destination's agent. */
 export interface FlowRequest {
   readonly destination: Candidate
   readonly protocol: Protocol
   readonly flowId: string
+  /** Its source asks for each packet on two paths. @default false */
+  readonly multipath?: boolean
   /** The room of its waiting bytes. */
   readonly room?: FlowRoom | undefined
 }
@@ -25,7 +27,8 @@ export function requireSupport(session: ClientHttp2Session, { protocol, destinat
 /** Headers of the request for the flow on a stream. */
 export function connectHeaders(request: FlowRequest): OutgoingHttpHeaders {
   const connect = { ':method': 'CONNECT' }
-  const extended = { ':protocol': CONNECT_UDP, ':scheme': 'https', ':path': '/', 'capsule-protocol': '?1' }
+  const asked = twoPathsHeader(request.multipath === true)
+  const extended = { ':protocol': CONNECT_UDP, ':scheme': 'https', ':path': '/', 'capsule-protocol': '?1', ...asked }
   return { ...connect, ...(request.protocol === 'udp' ? extended : {}), ...commonHeaders(request) }
 }
 

@@ -10,12 +10,23 @@ export const HEADER = {
   resumeAttempt: 'warren-resume-attempt',
   resumePosition: 'warren-resume-position',
   resumeProof: 'warren-resume-proof',
+  multipath: 'warren-multipath',
   error: 'warren-error',
   reason: 'warren-reason'
 } as const
 
 /** The `:protocol` of a flow of datagrams: RFC 9298. */
 export const CONNECT_UDP = 'connect-udp'
+
+/** Whether the other end asks for each packet of the flow on two paths. */
+export function asksForTwoPaths(headers: Readonly<Record<string, unknown>>): boolean {
+  return headers[HEADER.multipath] === '?1'
+}
+
+/** The header that asks for that, if `multipath` is true. */
+export function twoPathsHeader(multipath: boolean): Record<string, string> {
+  return multipath ? { [HEADER.multipath]: '?1' } : {}
+}
 
 const STATUS: Partial<Record<ErrorCode, number>> = {
   [ErrorCode.InvalidSource]: 401,

@@ -1,6 +1,6 @@
 export type { ClientSession } from './client-session.ts'
 export { endSession } from './end-session.ts'
-export { CONNECT_UDP, HEADER, refusalHeaders } from './headers.ts'
+export { asksForTwoPaths, CONNECT_UDP, HEADER, refusalHeaders, twoPathsHeader } from './headers.ts'
 export { Liveness, type Watched } from './liveness.ts'
 export { SessionPool } from './pool.ts'
 export { checkProof, MAX_PROOF_BYTES, makeProof, PROOF_PATH } from './proof.ts'

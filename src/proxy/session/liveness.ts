@@ -1,13 +1,24 @@
 import type { Http2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { LIVENESS_TICK_MS, PING_INTERVAL_MS, PING_TIMEOUT_MS, SILENT_AFTER_MS } from '../timing.ts'
+import {
+  LIVENESS_TICK_MS,
+  PING_INTERVAL_MS,
+  PING_TIMEOUT_MS,
+  QUIET_PING_INTERVAL_MS,
+  SILENT_AFTER_MS,
+  SILENT_ROUND_TRIPS
+} from '../timing.ts'
 
 /** A session that is monitored while it has flows. */
 export interface Watched {
   readonly session: Http2Session
   readonly socket: TLSSocket
   readonly isBusy: () => boolean
-  /** Called when a ping has waited for SILENT_AFTER_MS, before it is known whether the other end has failed. */
+  /** Its flows are carried, and not on its own connection: it lasts though that is silent. @default false */
+  readonly isCarriedBeside?: () => boolean
+  /** The other end pings as well: this one does so only when it hears nothing. @default false */
+  readonly isPinged?: boolean
+  /** Called when a ping has waited for long, before it is known whether the other end has failed. */
   readonly onSilent?: () => void
   /** Called once; must destroy the session. */
   readonly onDead: () => void
@@ -15,9 +26,13 @@ export interface Watched {
 
 interface State {
   lastPingMs: number
-  /** Time when the unanswered ping was sent. */
+  /** Time when the unanswered ping was sent, or anything came since. */
   waitingSinceMs: number | undefined
   bytesRead: number
+  /** Time of the last tick at which something had come. */
+  heardMs: number
+  /** The longest round trip of late. */
+  roundTripMs: number
   silent: boolean
 }
 
@@ -42,6 +57,8 @@ export class Liveness {
       lastPingMs: Number.NEGATIVE_INFINITY,
       waitingSinceMs: undefined,
       bytesRead: -1,
+      heardMs: Number.NEGATIVE_INFINITY,
+      roundTripMs: 0,
       silent: false
     })
     if (this.#timer !== undefined) return
@@ -80,18 +97,23 @@ export class Liveness {
 
   #check(watched: Watched, state: State, now: number, lateMs: number): void {
     const heard = watched.socket.bytesRead
-    if (state.waitingSinceMs !== undefined) {
-      state.waitingSinceMs = heard === state.bytesRead ? state.waitingSinceMs + lateMs : now
-      if (heard !== state.bytesRead) state.silent = false
+    const hasHeard = heard !== state.bytesRead
+    if (hasHeard) {
       state.bytesRead = heard
-      if (now - state.waitingSinceMs >= SILENT_AFTER_MS && !state.silent) {
+      state.heardMs = now
+      state.silent = false
+    }
+    if (state.waitingSinceMs !== undefined) {
+      state.waitingSinceMs = hasHeard ? now : state.waitingSinceMs + lateMs
+      const waitedMs = now - state.waitingSinceMs
+      if (!state.silent && isDue(waitedMs, silentAfterMs(state))) {
         state.silent = true
         watched.onSilent?.()
       }
-      if (now - state.waitingSinceMs < PING_TIMEOUT_MS) return
+      if (waitedMs < PING_TIMEOUT_MS || watched.isCarriedBeside?.() === true) return
       this.unwatch(watched)
       watched.onDead()
-    } else if (watched.isBusy() && now - state.lastPingMs >= PING_INTERVAL_MS) {
+    } else if (watched.isBusy() && isPingDue(watched, state, now)) {
       this.#ping(watched, state, now)
     }
   }
@@ -102,11 +124,27 @@ export class Liveness {
     state.lastPingMs = now
     state.waitingSinceMs = now
     state.bytesRead = watched.socket.bytesRead
-    session.ping(err => {
+    session.ping((err, roundTripMs) => {
       // A cancelled ping is not an answer; its session is closing anyway.
       if (err !== null) return
       state.waitingSinceMs = undefined
       state.silent = false
+      // One long round trip among short ones counts for some pings.
+      state.roundTripMs = Math.max(roundTripMs, (3 * state.roundTripMs) / 4)
     })
   }
+}
+
+function isPingDue({ isPinged = false }: Watched, { lastPingMs, heardMs }: State, now: number): boolean {
+  return isPinged ? isDue(now - heardMs, QUIET_PING_INTERVAL_MS) : isDue(now - lastPingMs, PING_INTERVAL_MS)
+}
+
+/** On a link of long round trips an answer takes longer than the silence of a lost one. */
+function silentAfterMs({ roundTripMs }: State): number {
+  return Math.min(PING_TIMEOUT_MS, Math.max(SILENT_AFTER_MS, SILENT_ROUND_TRIPS * roundTripMs))
+}
+
+// A timer that is a little early must not cost a whole tick.
+function isDue(passedMs: number, afterMs: number): boolean {
+  return passedMs >= afterMs - LIVENESS_TICK_MS / 4
 }

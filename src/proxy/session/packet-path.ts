@@ -33,12 +33,17 @@ export class PacketPath {
       port,
       exporter: (...args) => socket.exportKeyingMaterial(...args),
       role: 'client',
-      remotes: remotesOf(path, socket, destination.dataAddresses),
+      ...remotesOf(path, socket, destination.dataAddresses),
       machine: destination.machine,
       nowMs,
       log
     })
     return this.#channel
+  }
+
+  /** Whether it carries so many flows, and they are all that its session has. */
+  carries(flows: number): boolean {
+    return flows > 0 && this.#channel?.isUp === true && this.#channel.flowCount === flows
   }
 
   close(): void {
@@ -47,13 +52,17 @@ export class PacketPath {
 }
 
 // Remote address of the session's own connection, if that is TCP: of the announced addresses it is the one that
-// answered.
-function remotesOf({ allows }: Path, { remoteAddress, remotePort }: TLSSocket, announced: readonly string[]): Remote[] {
-  if (allows.datagrams && remoteAddress !== undefined && remotePort !== undefined) {
-    return [{ address: withoutMapping(remoteAddress), port: remotePort }]
-  }
-  return announced.flatMap(address => {
+// answered. The others may be on other links.
+function remotesOf(
+  { allows }: Path,
+  { remoteAddress, remotePort }: TLSSocket,
+  announced: readonly string[]
+): { readonly remotes: Remote[]; readonly others: Remote[] } {
+  const all = announced.flatMap(address => {
     const [, host, port] = /^\[?([0-9a-fA-F.:]+)\]?:(\d{1,5})$/.exec(address) ?? []
     return host === undefined ? [] : [{ address: host, port: Number(port) }]
   })
+  if (!allows.datagrams || remoteAddress === undefined || remotePort === undefined) return { remotes: all, others: [] }
+  const own = { address: withoutMapping(remoteAddress), port: remotePort }
+  return { remotes: [own], others: all.filter(({ address }) => address !== own.address) }
 }

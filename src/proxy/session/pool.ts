@@ -8,21 +8,23 @@ import {
   silentMetrics,
   WarrenError
 } from '../../core/index.ts'
-import { ANY_CARRIER, type Carried, type Carrier, type Path } from '../carriers/index.ts'
+import { ANY_CARRIER, type Carrier, type Path } from '../carriers/index.ts'
 import type { PacketPort } from '../datagram/packet/index.ts'
-import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
+import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { SESSION_IDLE_MS } from '../timing.ts'
-import { type CachedContext, type ContextCache, type DialOptions, sniOf } from '../tls/index.ts'
+import type { CachedContext, ContextCache } from '../tls/index.ts'
 import type { FindBeside } from './beside.ts'
+import { betterCarriers } from './better-carriers.ts'
 import { ClientSession } from './client-session.ts'
+import { dialSession } from './dial-session.ts'
 import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
-import { namingVersions } from './naming-versions.ts'
-import { provenDestination } from './proven-destination.ts'
+import { keyOf, oldestIdle } from './open-sessions.ts'
 import { raceCarriers } from './race-carriers.ts'
 import { SessionProver } from './session-prover.ts'
+import { SilentPaths } from './silent-paths.ts'
 
 export interface SessionPoolOptions {
   readonly deps: ProxyDeps
@@ -58,6 +60,7 @@ export class SessionPool {
   readonly #fastPath: FastPathBudget
   readonly #prover: SessionProver
   readonly #stopping: AbortSignal
+  readonly #silent: SilentPaths
 
   constructor({ deps, carriers: all, limits, contexts, liveness, packets, fastPath, stopping }: SessionPoolOptions) {
     this.#deps = deps
@@ -75,6 +78,16 @@ export class SessionPool {
     this.#metrics = deps.metrics ?? silentMetrics
     this.#prover = new SessionProver(deps, stopping)
     this.#stopping = stopping
+    this.#silent = new SilentPaths({
+      carriers: this.#carriers,
+      open: async (carrier, { sourceId, destination: { registrationId } }) => {
+        const { destination, context } = await this.#present(sourceId, registrationId)
+        return await this.#get(carrier, sourceId, destination, context)
+      },
+      onLeft: peer => deps.pathLeft?.(peer),
+      log: deps.log,
+      stopping
+    })
   }
 
   get size(): number {
@@ -105,7 +118,7 @@ export class SessionPool {
       const warm = this.#warm(carrier, sourceId, destination, context)
       if (warm === undefined) continue
       for (const better of promising) {
-        if (better.rank < carrier.rank) this.#tryBeside(better, sourceId, destination, context)
+        if (better.rank < carrier.rank) this.#ignore(this.#get(better, sourceId, destination, context))
       }
       return warm
     }
@@ -182,35 +195,12 @@ export class SessionPool {
     destination: Candidate,
     context: CachedContext
   ): Promise<ClientSession> {
-    let proven: ProvenWorkload | undefined
-    let shown = false
-    const options: DialOptions = {
-      context: context.context,
-      sourceId,
-      servername: sniOf(destination.registrationId),
-      resumes: (this.#deps.resumeWindowMs ?? 0) > 0,
-      verify: offered => {
-        shown = true
-        proven = provenDestination(this.#deps.verifier, offered, destination)
-      }
-    }
-    const { machine } = destination
-    let made: Carried
-    try {
-      made = await carrier.dial(destination, options, this.#stopping)
-    } catch (err) {
-      this.#carriers.failed(carrier, machine)
-      const refused = WarrenError.is(err, ErrorCode.DestinationUnreachable) && shown && proven === undefined
-      this.#metrics.count('warren_handshakes_total', { role: 'client', result: refused ? 'refused' : 'failed' })
-      if (err instanceof WarrenError) throw namingVersions(err, destination)
-      throw new WarrenError(ErrorCode.DestinationUnreachable, `the agent of ${destination.machine} does not answer`, {
-        cause: err
-      })
-    }
-    this.#carriers.worked(carrier, machine)
-    this.#metrics.count('warren_handshakes_total', { role: 'client', result: 'ok' })
-    if (proven === undefined) throw new WarrenError(ErrorCode.Internal, 'a session without a proof')
-    const session = new ClientSession(made, {
+    const { made, proven } = await dialSession(
+      carrier,
+      { sourceId, destination, context },
+      { deps: this.#deps, carriers: this.#carriers, metrics: this.#metrics, stopping: this.#stopping }
+    )
+    const session: ClientSession = new ClientSession(made, {
       sourceId,
       destination,
       path: made.path,
@@ -223,10 +213,7 @@ export class SessionPool {
       fastPath: this.#fastPath,
       beside: this.#besideOf(carrier, made.path, sourceId, destination.registrationId),
       upgradeThresholds: upgradeThresholdsOf(this.#deps.upgradeThresholds),
-      onSilent: () => {
-        this.#carriers.failed(carrier, machine)
-        this.#log.debug('session does not answer', { machine, carrier: made.path.name })
-      },
+      onSilent: () => this.#silent.onSilent(carrier, made, session),
       log: this.#log,
       metrics: this.#metrics
     })
@@ -241,23 +228,32 @@ export class SessionPool {
   }
 
   /** For flows of a session that is not on TCP, or is carried by a third host: connections beside a better session, which is opened. */
-  #besideOf(carrier: Carrier, { allows }: Path, sourceId: string, registrationId: string): FindBeside | undefined {
-    // A worse one, or a third host, would keep the flow for good.
-    const isBetter = (one: Carrier): boolean => one.allows.fastPath && one.rank < carrier.rank
-    if ((allows.fastPath && carrier.isDetour !== true) || !this.#carriers.all.some(isBetter)) return undefined
+  #besideOf(carrier: Carrier, path: Path, sourceId: string, registrationId: string): FindBeside | undefined {
+    const isBetter = betterCarriers(this.#carriers.all, carrier, path)
+    if (isBetter === undefined) return undefined
     return async signal => {
-      const destination = this.#deps.directory.byId(registrationId)
-      if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
-      const context = await this.#contexts.get(sourceId)
+      const { destination, context } = await this.#present(sourceId, registrationId)
       const get = (one: Carrier) => this.#get(one, sourceId, destination, context)
-      const groups = this.#carriers.groups(destination).map(group => group.filter(isBetter))
-      const better = groups.filter(group => group.length > 0)
-      return (await raceCarriers(better, get, destination.machine, signal)).besideIt()
+      const better = this.#carriers.groups(destination).map(group => group.filter(isBetter))
+      return (
+        await raceCarriers(
+          better.filter(({ length }) => length > 0),
+          get,
+          destination.machine,
+          signal
+        )
+      ).besideIt()
     }
   }
 
-  #tryBeside(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {
-    this.#ignore(this.#get(carrier, sourceId, destination, context))
+  /** What is known now of the ends of a session. */
+  async #present(
+    sourceId: string,
+    registrationId: string
+  ): Promise<{ destination: Candidate; context: CachedContext }> {
+    const destination = this.#deps.directory.byId(registrationId)
+    if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
+    return { destination, context: await this.#contexts.get(sourceId) }
   }
 
   // The former one is no worse than before if this fails; so no other session makes room for it.
@@ -267,8 +263,7 @@ export class SessionPool {
   }
 
   #ignore(opening: Promise<ClientSession>): void {
-    const nothing = (): void => {}
-    const settled = opening.then(nothing, nothing)
+    const settled = Promise.allSettled([opening]).then(() => {})
     detach(this.#log, 'session beside another', settled, this.#stopping)
   }
 
@@ -283,16 +278,9 @@ export class SessionPool {
   }
 
   #evictIdle(): boolean {
-    let oldest: [string, ClientSession] | undefined
-    for (const entry of this.#sessions) {
-      if (entry[1].isIdle && (oldest === undefined || entry[1].idleSinceMs < oldest[1].idleSinceMs)) oldest = entry
-    }
+    const oldest = oldestIdle(this.#sessions)
     if (oldest === undefined) return false
     this.#retire(...oldest)
     return true
   }
-}
-
-function keyOf({ name }: Carrier, sourceId: string, destination: Candidate): string {
-  return `${name}/${sourceId}/${destination.registrationId}`
 }

@@ -1,6 +1,6 @@
 export { type CachedContext, ContextCache } from './context-cache.ts'
 export { OWN_STREAMS, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES, serverOptions } from './http2-options.ts'
-export { type Dialled, type DialOptions, dialAddress, NoCommonSession, openSession } from './open-session.ts'
+export { boundTo, type Dialled, type DialOptions, dialAddress, NoCommonSession, openSession } from './open-session.ts'
 export { type PeerChain, peerChainOf } from './peer-chain.ts'
 export { contextOptions, HOST_ALPN, isSni, sniOf, TLS_POLICY } from './tls-options.ts'
 export { agreedVersions, isSessionAlpn, SESSION_ALPNS, type SessionVersions } from './versions.ts'

@@ -22,8 +22,17 @@ export interface Dialled {
   readonly leafDer: Uint8Array
   /** Versions for what runs beside the session. */
   readonly versions: SessionVersions
+  /** Where it was dialled, if this agent dialled an address. */
+  readonly at?: DialledAt
   /** Makes another connection to the data port of the other agent. @default dials where this session's connection leads */
   readonly connectBeside?: (signal: AbortSignal) => Promise<Socket>
+}
+
+/** An address of another agent, and the one of this host that the connection is bound to. */
+export interface DialledAt {
+  readonly address: string
+  /** @default the kernel has chosen it */
+  readonly localAddress?: string
 }
 
 /** The alert of a TLS server that knows none of the protocols that it was offered. */
@@ -50,12 +59,18 @@ export interface DialOptions {
 }
 
 /** Opens a session to the agent at "host:port". Rejects with the first failure, or with the signal's reason. */
-export async function dialAddress(address: string, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
+export async function dialAddress(at: DialledAt, options: DialOptions, signal: AbortSignal): Promise<Dialled> {
   signal.throwIfAborted()
-  const { host, port } = peerAddress(address)
-  const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 }
+  const { host, port } = peerAddress(at.address)
+  const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000, ...boundTo(at) }
   const socket = await connectTcp({ host, port, ...how }, signal)
-  return await openSession(socket, options, signal)
+  return { ...(await openSession(socket, options, signal)), at }
+}
+
+/** The options of a connection that begins where that of a session does. */
+export function boundTo(at: DialledAt | undefined): { readonly localAddress?: string } {
+  const localAddress = at?.localAddress
+  return localAddress === undefined ? {} : { localAddress }
 }
 
 /**

@@ -5,6 +5,8 @@ export interface Allocator {
   /** Takes `bytes` of free memory and makes its pages absent, so that they use no memory. Returns its address. */
   readonly claim: (bytes: number) => number
   readonly free: (address: number) => void
+  /** Makes the pages of a mapping absent, until they are used again. Only for pages that are those of a file. */
+  readonly release: (address: number, bytes: number) => void
   /** Gives all free memory back to the system. Takes about a millisecond for each megabyte that is present. */
   readonly trim: () => void
 }
@@ -34,6 +36,7 @@ export function systemAllocator(): Allocator | undefined {
         return address
       },
       free: address => void free(address),
+      release: (address, bytes) => void advise(address, bytes, MADV_DONTNEED),
       trim: () => void trim(0)
     }
   } catch {

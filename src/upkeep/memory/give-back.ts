@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { Allocator } from './allocator.ts'
@@ -186,5 +187,15 @@ function mebibytes(bytes: number): number {
 
 function memoryOfProcess(): MemoryUse {
   const { rss, heapTotal, external } = process.memoryUsage()
-  return { residentBytes: rss, usedBytes: heapTotal + external }
+  return { residentBytes: ownBytes() ?? rss, usedBytes: heapTotal + external }
+}
+
+/** Resident memory that is not that of files: pages of code come and go, see `Rest`. Undefined where the system does not say. */
+export function ownBytes(): number | undefined {
+  try {
+    const kib = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]
+    return kib === undefined ? undefined : Number(kib) * 1024
+  } catch {
+    return undefined
+  }
 }

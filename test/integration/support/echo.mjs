@@ -15,6 +15,8 @@ if (role === 'server') {
   const got = createHash('sha256')
   let count = 0
   let said = 0
+  let lastMs = Infinity
+  let pausedMs = 0
   const socket = connect({ host: '127.0.0.1', port: Number(port), allowHalfOpen: true })
   const end = (text, code) => {
     process.stdout.write(`${text}\n`)
@@ -23,12 +25,20 @@ if (role === 'server') {
   socket.on('error', err => end(`cut: ${err.code} after ${count}`, 1))
   socket.on('data', chunk => {
     got.update(chunk)
+    const nowMs = performance.now()
+    pausedMs = Math.max(pausedMs, nowMs - lastMs)
+    lastMs = nowMs
     count += chunk.length
     for (; said < 4 && count >= (total * (said + 1)) / 5; said += 1) process.stdout.write(`part ${said + 1}\n`)
   })
   socket.on('end', () => {
     const isIntact = count === total && got.digest('hex') === sent.digest('hex')
-    end(isIntact ? 'intact' : `only ${count} of ${total} came back, or others`, isIntact ? 0 : 1)
+    end(
+      isIntact
+        ? `intact, at most ${Math.round(pausedMs)} ms between bytes`
+        : `only ${count} of ${total} came back, or others`,
+      isIntact ? 0 : 1
+    )
   })
   for (let at = 0; at < total; at += piece) {
     const bytes = randomBytes(Math.min(piece, total - at))

@@ -20,7 +20,8 @@ export class UdpProxy {
   }
 
   static async beside(world: World, proxyAddress: string, to: string): Promise<UdpProxy> {
-    const outside = createSocket('udp4').bind(Number(proxyAddress.split(':')[1]), '127.0.0.1')
+    const [host, port] = proxyAddress.split(':')
+    const outside = createSocket('udp4').bind(Number(port), host)
     await once(outside, 'listening')
     const proxy = new UdpProxy(outside, Number(to.split(':')[1]))
     outside.on('message', (packet, from) => proxy.#up(packet, from.port))

@@ -69,6 +69,8 @@ export interface HostOptions {
   readonly udpIdleMs?: number
   readonly resumeWindowMs?: number
   readonly oversize?: ProxyDeps['oversize']
+  /** Its registrations ask for each datagram on two paths. */
+  readonly multipath?: boolean
   readonly upgradeThresholds?: NonNullable<ProxyDeps['upgradeThresholds']>
   readonly clock?: Clock
 }
@@ -367,6 +369,7 @@ export class Host {
         isAlive: id => local(id) !== undefined,
         svid: id => this.svid(id),
         target: id => local(id)?.target,
+        isMultipath: () => this.#options.multipath === true,
         byPrefix: prefix => [...world.registrations.keys()].find(id => id.startsWith(prefix) && local(id) !== undefined)
       },
       credentials: {

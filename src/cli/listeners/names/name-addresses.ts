@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { claimDirectory, ErrorCode, systemCode, tryLock, WarrenError, writeOutput } from '../../../core/index.ts'
+import { claimDirectory, ErrorCode, fileFault, systemCode, tryLock, WarrenError, writeOutput } from '../../../core/index.ts'
 
 export interface NameAddressesOptions {
   /** Called when the addresses could not be written. */
@@ -12,6 +12,8 @@ export interface NameAddressesOptions {
 
 const MAX_NAMES = 4_096
 const FILE = 'addresses.json'
+/** A file that this user alone can open: whoever can open the directory could hold a lock of it for ever. */
+const LOCK_FILE = 'warren-dns.lock'
 const HEAD = '{"warrenDns":1,'
 /** New addresses within this time are written together, in milliseconds. */
 const WRITE_PAUSE_MS = 200
@@ -45,9 +47,9 @@ export class NameAddresses {
    * Rejects with STATE_UNUSABLE for a directory of somebody else or a damaged file, with ALREADY_EXISTS while another has it.
    */
   static async open(directory: string, options: NameAddressesOptions): Promise<NameAddresses> {
-    const isOurs = (names: readonly string[]): boolean => names.includes(FILE)
+    const isOurs = (names: readonly string[]): boolean => names.includes(FILE) || names.includes(LOCK_FILE)
     claimDirectory(directory, { what: 'the directory of addresses', mode: 0o700, isOurs, option: '--state-dir' })
-    const lock = openSync(directory, 'r')
+    const lock = openLock(join(directory, LOCK_FILE))
     try {
       if (!(await tryLock(lock))) {
         throw new WarrenError(ErrorCode.AlreadyExists, `another warren dns keeps its addresses in ${directory}`, {
@@ -122,6 +124,27 @@ export class NameAddresses {
       this.#options.onFailure(err)
     }
   }
+}
+
+// Nothing else can have made it: the directory is this user's alone to write. A link, or a file that others could open, is refused.
+function openLock(path: string): number {
+  let lock: number
+  try {
+    lock = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600)
+  } catch (cause) {
+    throw unusableLock(path, `cannot be opened: ${fileFault(path, cause).why}`, cause)
+  }
+  const { mode } = fstatSync(lock)
+  if ((mode & constants.S_IFMT) === constants.S_IFREG && (mode & 0o077) === 0) return lock
+  closeSync(lock)
+  throw unusableLock(path, 'is no file of this user alone')
+}
+
+function unusableLock(path: string, why: string, cause?: unknown): WarrenError {
+  return new WarrenError(ErrorCode.StateUnusable, `the lock ${path} ${why}`, {
+    hint: 'Remove it, or choose another directory with --state-dir.',
+    cause
+  })
 }
 
 function readAddresses(path: string): Map<string, string> {

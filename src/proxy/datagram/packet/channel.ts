@@ -22,13 +22,16 @@ export class PacketChannel {
   readonly #finder: PathFinder
   readonly #packing: Packing
   readonly #flows = new Map<number, PacketFlow>()
+  /** Streams whose datagrams are sent on two paths. */
+  readonly #doubled = new Set<number>()
   readonly #oversize: Oversize
 
   private constructor(options: ChannelOptions) {
     const remotes = options.remotes.filter(remote => options.port.canReach(remote))
     this.#oversize = options.port.oversize
     this.#link = new SealedLink(options)
-    this.#finder = new PathFinder(this.#link, { ...options, remotes })
+    const others = options.others?.filter(remote => options.port.canReach(remote))
+    this.#finder = new PathFinder(this.#link, { ...options, remotes, others })
     this.#packing = new Packing(this.#link)
   }
 
@@ -50,12 +53,28 @@ export class PacketChannel {
     return this.#finder.path !== undefined
   }
 
-  /** Hands the datagrams of a stream to `flow` and begins to look for the path. The returned function undoes that. */
-  attach(streamId: number, flow: PacketFlow): () => void {
+  get flowCount(): number {
+    return this.#flows.size
+  }
+
+  /** Whether datagrams of flows that ask for it are sent on two paths now. */
+  get isDoubled(): boolean {
+    return this.#finder.second !== undefined
+  }
+
+  /**
+   * Hands the datagrams of a stream to `flow` and begins to look for the path, or for two on which each packet of the stream is
+   * sent. The returned function undoes that.
+   */
+  attach(streamId: number, flow: PacketFlow, multipath = false): () => void {
     this.#flows.set(streamId, flow)
+    if (multipath) this.#doubled.add(streamId)
+    this.#finder.wantsTwo = this.#doubled.size > 0
     this.#finder.start()
     return () => {
       this.#flows.delete(streamId)
+      this.#doubled.delete(streamId)
+      this.#finder.wantsTwo = this.#doubled.size > 0
       if (this.#flows.size === 0) this.#idle()
     }
   }
@@ -72,7 +91,9 @@ export class PacketChannel {
       return this.#oversize === 'drop' && payload.length > path.largestDatagram ? 'oversize' : undefined
     }
     path.used = true
-    this.#packing.add(path, streamId, payload, this.#flows.get(streamId))
+    const second = this.#doubled.has(streamId) ? this.#finder.second : undefined
+    if (second !== undefined) second.used = true
+    this.#packing.add(path, streamId, payload, this.#flows.get(streamId), second)
     return 'sent'
   }
 

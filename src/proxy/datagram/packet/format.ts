@@ -16,7 +16,7 @@ export const LENGTH_BYTES = 2
 export const Kind = { Ping: 0x01, Pong: 0x02, Datagram: 0x03, Datagrams: 0x04 } as const
 
 /** Follows the token of pings and pongs: the features that their sender supports. */
-export const Feature = { Datagrams: 0x01 } as const
+export const Feature = { Datagrams: 0x01, TwoPaths: 0x02 } as const
 
 /**
  * Sizes of packets that are tried, in bytes of UDP payload: the size that IPv6 must carry everywhere (1,280 less its

@@ -13,13 +13,16 @@ interface Epoch {
 export class LinkOpener {
   readonly #exporter: Exporter
   readonly #sender: Sender
+  readonly #onRepeated: () => void
   #previous: Epoch | undefined
   #current: Epoch
   #next: Epoch | undefined
 
-  constructor(exporter: Exporter, sender: Sender) {
+  /** `onRepeated` is called for an authentic packet that came before, or is too old to know. */
+  constructor(exporter: Exporter, sender: Sender, onRepeated: () => void = () => {}) {
     this.#exporter = exporter
     this.#sender = sender
+    this.#onRepeated = onRepeated
     this.#current = this.#epoch(0)
   }
 
@@ -33,7 +36,11 @@ export class LinkOpener {
     if (header === undefined || epoch === undefined) return undefined
     const content = epoch.opener.open(packet)
     // The window moves only after the check: a forged counter would push authentic ones out of it.
-    if (content === undefined || !epoch.window.accept(header.counter)) return undefined
+    if (content === undefined) return undefined
+    if (!epoch.window.accept(header.counter)) {
+      this.#onRepeated()
+      return undefined
+    }
     if (epoch === this.#next) {
       this.#previous?.opener.close()
       this.#previous = this.#current

@@ -9,6 +9,13 @@ export interface PacketSource {
 const STREAM_BYTES = 4
 const LARGEST = Math.max(...SIZES)
 
+/** Where a packet is sent as well. */
+export interface SecondPath {
+  readonly remote: Remote
+  /** Of the largest packet that arrives there. */
+  readonly size: number
+}
+
 /** A packet under construction, with one or several datagrams of one stream. It is reused for the next. */
 export class OutgoingPacket {
   readonly #bytes = Buffer.alloc(LARGEST)
@@ -16,6 +23,7 @@ export class OutgoingPacket {
   #streamId = 0
   #remote: Remote | undefined
   #source: PacketSource | undefined
+  #second: SecondPath | undefined
   #datagrams = 0
   #payloadBytes = 0
 
@@ -33,13 +41,20 @@ export class OutgoingPacket {
   }
 
   /** Begins a new packet. One of kind Datagram holds one datagram, which must fit in the largest packet. */
-  begin(kind: number, streamId: number, remote: Remote, source: PacketSource | undefined): void {
+  begin(
+    kind: number,
+    streamId: number,
+    remote: Remote,
+    source: PacketSource | undefined,
+    second: SecondPath | undefined
+  ): void {
     this.#bytes[HEADER_BYTES] = kind
     this.#bytes.writeUInt32BE(streamId, HEADER_BYTES + 1)
     this.#end = HEADER_BYTES + 1 + STREAM_BYTES
     this.#streamId = streamId
     this.#remote = remote
     this.#source = source
+    this.#second = second
     this.#datagrams = 0
     this.#payloadBytes = 0
   }
@@ -58,11 +73,12 @@ export class OutgoingPacket {
 
   /**
    * Calls `seal` to make a packet of it and `send` to send that, and is empty then. Datagrams that either refuses are
-   * dropped.
+   * dropped. `copied`: it was sent on a second path too.
    */
   finish(
     seal: (packet: Buffer) => boolean,
-    send: (packet: Buffer, to: Remote, onDrop: DropListener | undefined) => boolean
+    send: (packet: Buffer, to: Remote, onDrop: DropListener | undefined) => boolean,
+    copied: () => void = () => {}
   ): void {
     const remote = this.#remote
     const source = this.#source
@@ -72,7 +88,17 @@ export class OutgoingPacket {
     if (datagrams === 0 || remote === undefined) return
     const onDrop = source === undefined ? undefined : { dropped: () => source.dropped(datagrams, bytes) }
     const packet = this.#bytes.subarray(0, this.#end + SEAL_BYTES)
-    if (!seal(packet) || !send(packet, remote, onDrop)) onDrop?.dropped()
+    if (!seal(packet)) {
+      onDrop?.dropped()
+      return
+    }
+    const second = this.#second
+    const isDoubled = second !== undefined && packet.length <= second.size
+    // Of two copies one may be dropped. The other end takes the first to arrive, and drops the other by its counter.
+    const isSent = send(packet, remote, isDoubled ? undefined : onDrop)
+    const isCopied = isDoubled && send(packet, second.remote, undefined)
+    if (isCopied) copied()
+    if (!isSent && !isCopied) onDrop?.dropped()
   }
 
   /** Drops its content. */

@@ -14,14 +14,23 @@ export class Packing {
     this.#link = link
   }
 
-  /** Takes a datagram that fits in a packet of `path`. `source` learns of one that is dropped later. */
-  add(path: DatagramPath, streamId: number, payload: Buffer, source: PacketSource | undefined): void {
+  /**
+   * Takes a datagram that fits in a packet of `path`. `source` learns of one that is dropped later. The packet is sent on `second`
+   * too, if that carries its size.
+   */
+  add(
+    path: DatagramPath,
+    streamId: number,
+    payload: Buffer,
+    source: PacketSource | undefined,
+    second: DatagramPath | undefined
+  ): void {
     this.#outgoing ??= new OutgoingPacket()
     const outgoing = this.#outgoing
     if (outgoing.isEmpty || !outgoing.hasRoom(streamId, path.remote, payload.length, path.size)) {
       this.finish()
       const isShared = path.packs && payload.length <= largestAmongOthers(path.size)
-      outgoing.begin(isShared ? Kind.Datagrams : Kind.Datagram, streamId, path.remote, source)
+      outgoing.begin(isShared ? Kind.Datagrams : Kind.Datagram, streamId, path.remote, source, second)
     }
     outgoing.add(payload)
     if (this.#isAwaited) return
@@ -31,7 +40,7 @@ export class Packing {
 
   /** Sends the packet that it holds. */
   finish(): void {
-    this.#outgoing?.finish(this.#link.sealInPlace, this.#link.send)
+    this.#outgoing?.finish(this.#link.sealInPlace, this.#link.send, this.#link.copied)
   }
 
   /** Sends the packet that it holds, and releases its memory. */

@@ -1,10 +1,10 @@
 import type { Logger } from '../../../core/index.ts'
 import type { Remote } from '../../../udp/index.ts'
 import type { Sender } from '../../aead/index.ts'
-import { Kind, SIZES } from './format.ts'
+import { Feature, Kind, SIZES } from './format.ts'
 import { DatagramPath } from './path.ts'
 import { PendingPings } from './pending-pings.ts'
-import { encodeProbe, newToken, type Probe } from './probe.ts'
+import { encodeProbe, newToken, OWN_FEATURES, type Probe } from './probe.ts'
 import type { SealedLink } from './sealed-link.ts'
 
 /** Interval of pings on a path that is used. */
@@ -19,6 +19,8 @@ export interface PathFinderOptions {
   readonly role: Sender
   /** Possible addresses of the other end. The server's end learns them from authentic packets. */
   readonly remotes: readonly Remote[]
+  /** Further addresses of the other end, for a second path. @default none */
+  readonly others?: readonly Remote[] | undefined
   readonly machine: string
   readonly nowMs: () => number
   readonly log: Logger
@@ -37,8 +39,13 @@ export class PathFinder {
   readonly #pings = new PendingPings()
   #remotes: readonly Remote[]
   #path: DatagramPath | undefined
+  #second: DatagramPath | undefined
   #nextProbeMs = 0
   #pauseMs = PING_MS
+  #nextSecondMs = 0
+  #secondPauseMs = PING_MS
+  /** Whether a second path is looked for. The server's end finds one where the other end looks for it. */
+  wantsTwo = false
   #timer: NodeJS.Timeout | undefined
 
   constructor(link: SealedLink, options: PathFinderOptions) {
@@ -50,6 +57,11 @@ export class PathFinder {
   /** Where packets arrive now. */
   get path(): DatagramPath | undefined {
     return this.#path
+  }
+
+  /** Where packets arrive as well, on another path. */
+  get second(): DatagramPath | undefined {
+    return this.#second
   }
 
   /** Begins to look for a path, unless it does already. */
@@ -67,11 +79,16 @@ export class PathFinder {
   }
 
   /** Answers an authentic ping that came in a packet of `size` bytes. */
-  answer({ token }: Probe, size: number, from: Remote): void {
+  answer({ token, features }: Probe, size: number, from: Remote): void {
     const pong = encodeProbe(Kind.Pong, token, size)
     if (this.#link.sealInPlace(pong)) this.#link.send(pong, from)
     const path = this.#path
     if (path !== undefined && (this.#options.role === 'client' || isSame(path.remote, from))) return
+    if (this.#second !== undefined && isSame(this.#second.remote, from)) return
+    if (path !== undefined && (features & Feature.TwoPaths) !== 0) {
+      this.#ping(from, SIZES[0], true)
+      return
+    }
     // The server's end knows only the addresses that authentic packets come from; it pings each before it uses it.
     if (this.#options.role === 'server') this.#remotes = [from]
     else if (!this.#remotes.some(remote => isSame(remote, from))) return
@@ -84,8 +101,13 @@ export class PathFinder {
     if (ping === undefined) return
     this.#link.confirm(ping.epoch)
     const path = this.#path
-    if (path !== undefined && isSame(path.remote, ping.remote)) {
-      path.answered(ping.size)
+    const known = [path, this.#second].find(one => one !== undefined && isSame(one.remote, ping.remote))
+    if (known !== undefined) {
+      known.answered(ping.size)
+      return
+    }
+    if (path !== undefined && ping.isForSecond) {
+      this.#foundSecond(new DatagramPath(ping.remote, features, ping.size, this.#options.nowMs()))
       return
     }
     // The first of several addresses to answer stays; the server's end follows a client whose address changed.
@@ -102,24 +124,65 @@ export class PathFinder {
     if (path === undefined) {
       this.#probe(now)
     } else if (path.isDead(now)) {
-      this.#options.log.debug('datagram path lost, using capsules', { machine: this.#options.machine })
-      this.#forgetPath(now)
-    } else if (path.needsPing(now)) {
-      path.pinged(now)
-      this.#ping(path.remote, path.size)
-      this.#grow(path)
+      const second = this.#second
+      const next = second === undefined ? 'using capsules' : 'using the second one'
+      this.#options.log.debug(`datagram path lost, ${next}`, { machine: this.#options.machine })
+      if (second === undefined) this.#forgetPath(now)
+      else this.#path = second
+      this.#second = undefined
+    } else {
+      this.#keep(path, now)
+      this.#tickSecond(path, now)
     }
+  }
+
+  #keep(path: DatagramPath, now: number): void {
+    if (!path.needsPing(now)) return
+    path.pinged(now)
+    this.#ping(path.remote, path.size)
+    this.#grow(path)
+  }
+
+  #tickSecond(path: DatagramPath, now: number): void {
+    const second = this.#second
+    if (second?.isDead(now) === true) this.#second = undefined
+    else if (second !== undefined) this.#keep(second, now)
+    else if (this.wantsTwo && path.isOfTwo && this.#options.role === 'client' && now >= this.#nextSecondMs) {
+      this.#nextSecondMs = now + this.#secondPauseMs
+      this.#secondPauseMs = Math.min(this.#secondPauseMs * 2, MAX_PAUSE_MS)
+      for (const remote of this.#all()) if (!isSame(remote, path.remote)) this.#ping(remote, SIZES[0], true)
+    }
+  }
+
+  #foundSecond(path: DatagramPath): void {
+    // The first to answer stays; the server's end follows a client whose address changed.
+    if (this.#second !== undefined && this.#options.role === 'client') return
+    this.#secondPauseMs = PING_MS
+    this.#second = path
+    this.#options.log.debug('second datagram path found', {
+      machine: this.#options.machine,
+      remote: path.remote.address
+    })
+    this.#grow(path)
+  }
+
+  /** Every address of the other end. */
+  #all(): Remote[] {
+    return [...this.#remotes, ...(this.#options.others ?? [])].slice(0, MAX_REMOTES)
   }
 
   #probe(now: number): void {
     if (now < this.#nextProbeMs) return
     this.#nextProbeMs = now + this.#pauseMs
     this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
-    for (const remote of this.#remotes) this.#ping(remote, SIZES[0])
+    for (const remote of this.wantsTwo ? this.#all() : this.#remotes) this.#ping(remote, SIZES[0])
   }
 
   #forgetPath(nextProbeMs: number): void {
     this.#path = undefined
+    this.#second = undefined
+    this.#nextSecondMs = 0
+    this.#secondPauseMs = PING_MS
     this.#pings.clear()
     this.#nextProbeMs = nextProbeMs
     this.#pauseMs = PING_MS
@@ -130,11 +193,13 @@ export class PathFinder {
     if (larger !== undefined) this.#ping(path.remote, larger)
   }
 
-  #ping(remote: Remote, size: number): void {
+  #ping(remote: Remote, size: number, isForSecond = false): void {
     const token = newToken()
-    const packet = encodeProbe(Kind.Ping, token, size)
+    // Without the bit, the server's end leaves its path for the one that a ping comes on.
+    const features = this.wantsTwo ? OWN_FEATURES : Feature.Datagrams
+    const packet = encodeProbe(Kind.Ping, token, size, features)
     if (!this.#link.sealInPlace(packet)) return
-    this.#pings.add(token, { remote, size, epoch: this.#link.epoch })
+    this.#pings.add(token, { remote, size, epoch: this.#link.epoch, isForSecond })
     this.#link.send(packet, remote)
   }
 }

@@ -16,6 +16,8 @@ export class DatagramPath {
   readonly remote: Remote
   /** Whether the other end opens packets with several datagrams. */
   readonly packs: boolean
+  /** Whether the other end keeps two paths. */
+  readonly isOfTwo: boolean
   /** Whether datagrams used it since the last ping. */
   used = true
   #size: number
@@ -27,6 +29,7 @@ export class DatagramPath {
   constructor(remote: Remote, features: number, size: number, nowMs: number) {
     this.remote = remote
     this.packs = (features & Feature.Datagrams) !== 0
+    this.isOfTwo = (features & Feature.TwoPaths) !== 0
     this.#size = size
     this.#lastPingMs = nowMs
   }

@@ -8,6 +8,8 @@ export interface Ping {
   readonly remote: Remote
   readonly size: number
   readonly epoch: number
+  /** Its answer makes a second path, beside the first. */
+  readonly isForSecond: boolean
 }
 
 /** Pings that were sent, by their tokens. Beyond MAX_PINGS the oldest is removed. */

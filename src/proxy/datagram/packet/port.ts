@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram'
 import { isIP, isIPv6 } from 'node:net'
-import type { HostPort, Logger } from '../../../core/index.ts'
+import { type HostPort, type Logger, type Metrics, silentMetrics } from '../../../core/index.ts'
 import { type DropListener, growPortBuffers, type Remote, type UdpEndpoint, udpEndpoint } from '../../../udp/index.ts'
 import { decodeHeader, MAX_PACKET_BYTES } from './format.ts'
 
@@ -26,12 +26,14 @@ export class PacketPort {
   /** For every path of this port. */
   readonly oversize: Oversize
   readonly #log: Logger
+  readonly #metrics: Metrics
   readonly #listeners = new Map<string, PacketListener>()
   #endpoint: UdpEndpoint | undefined
   #is6 = false
 
-  constructor(log: Logger, oversize: Oversize = 'drop') {
+  constructor(log: Logger, oversize: Oversize = 'drop', metrics: Metrics = silentMetrics) {
     this.#log = log
+    this.#metrics = metrics
     this.oversize = oversize
   }
 
@@ -83,6 +85,11 @@ export class PacketPort {
   /** Sends `packet` and keeps no reference to it. Returns false if it was dropped because too much waits already. */
   send(packet: Buffer, to: Remote, onDrop?: DropListener): boolean {
     return this.#endpoint?.send(packet, to, onDrop) ?? false
+  }
+
+  /** Counts a packet that was sent twice, or that arrived twice. */
+  countCopy(result: 'sent' | 'removed'): void {
+    this.#metrics.count('warren_datagram_copies_total', { result })
   }
 
   close(): void {

@@ -30,7 +30,7 @@ export class SealedLink {
     const other = role === 'client' ? 'server' : 'client'
     this.#port = port
     this.#sealer = new LinkSealer(exporter, role, nowMs, limits)
-    this.#opener = new LinkOpener(exporter, other)
+    this.#opener = new LinkOpener(exporter, other, () => port.countCopy('removed'))
     this.#tag = packetTag(exporter, other).toString('latin1')
   }
 
@@ -60,6 +60,9 @@ export class SealedLink {
 
   /** Sends a sealed packet. Returns false if it was dropped at once. */
   readonly send = (packet: Buffer, to: Remote, onDrop?: DropListener): boolean => this.#port.send(packet, to, onDrop)
+
+  /** Counts a packet that was sent on a second path. */
+  readonly copied = (): void => this.#port.countCopy('sent')
 
   /** As `LinkOpener.open`. */
   open(packet: Buffer): Buffer | undefined {

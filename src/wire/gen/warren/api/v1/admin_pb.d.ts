@@ -2022,12 +2022,19 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
   apparmor: string;
 
   /**
-   * In a request, in place of `grants`, for an entry that has one of the last seven fields: an agent that does not know them must not
+   * In a request, in place of `grants`, for an entry that has a field of a container or a label: an agent that does not know them must not
    * take the entry without them, and refuses one that grants nothing.
    *
    * @generated from field: string narrow_grants = 27;
    */
   narrowGrants: string;
+
+  /**
+   * NAMESPACE/NAME, of the pod of its container in Kubernetes.
+   *
+   * @generated from field: string container_service_account = 28;
+   */
+  containerServiceAccount: string;
 };
 
 /**

@@ -128,6 +128,14 @@ export declare type RegisterRequest = Message<"warren.api.v1.RegisterRequest"> &
    * @generated from field: repeated string dns_names = 16;
    */
   dnsNames: string[];
+
+  /**
+   * Each of its datagrams is sent on two paths to the other host, if there are two: what one of them loses costs nothing. A target
+   * must be one of UDP. An older agent ignores it.
+   *
+   * @generated from field: bool multipath = 17;
+   */
+  multipath: boolean;
 };
 
 /**

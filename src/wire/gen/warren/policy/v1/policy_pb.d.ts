@@ -282,6 +282,13 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
    * @generated from field: string apparmor = 25;
    */
   apparmor: string;
+
+  /**
+   * NAMESPACE/NAME of a service account of Kubernetes, which the cluster has signed for the pod of the container.
+   *
+   * @generated from field: string container_service_account = 26;
+   */
+  containerServiceAccount: string;
 };
 
 /**

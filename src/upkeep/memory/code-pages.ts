@@ -1,0 +1,30 @@
+/** A part of the memory of a process whose pages are those of a file, unchanged. */
+export interface CodePages {
+  readonly address: number
+  readonly bytes: number
+}
+
+const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(\/.*)$/
+const ANY_MAPPING = /^[0-9a-f]+-[0-9a-f]+ /
+
+/**
+ * The code and constants of programs and libraries, from the text of `/proc/self/smaps`
+ * (https://docs.kernel.org/filesystems/proc.html): mappings of files that cannot be written to and have no page of their own. A page
+ * that the loader has changed, which is memory of this process alone, keeps its whole mapping out.
+ */
+export function codePages(smaps: string): CodePages[] {
+  const found: CodePages[] = []
+  let current: CodePages | undefined
+  for (const line of smaps.split('\n')) {
+    if (ANY_MAPPING.test(line)) {
+      const [, begin = '', end = '', mode = '', path = ''] = MAPPING.exec(line) ?? []
+      const address = Number.parseInt(begin, 16)
+      const isCode = path !== '' && mode.startsWith('r') && mode[1] !== 'w' && mode.endsWith('p')
+      current = isCode ? { address, bytes: Number.parseInt(end, 16) - address } : undefined
+    } else if (current !== undefined && /^Anonymous: +0 kB$/.test(line)) {
+      found.push(current)
+      current = undefined
+    }
+  }
+  return found
+}
