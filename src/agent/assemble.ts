@@ -247,19 +247,20 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => (restart?.handover.isFollowed === true ? mesh.abandon() : mesh.stop()))
   const handover = restart?.handover
   if (handover !== undefined) {
-    leaveRegistry(handover, registry.state, base.clock, () => hostsOf(proxy.flows()))
+    leaveRegistry(handover, registry.state, base.hostClock, () => hostsOf(proxy.flows()))
     registry.adopt(handedRegistry(handover))
   }
   await mesh.start()
   mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   // After the flows have ended with their reason: other hosts drop what is registered here.
   resources.defer(() => (handover?.isFollowed === true ? undefined : registry.leave()))
+  // Before the data port: what waits there asks for the certificates of these.
+  restart?.note('registrations', await local.workloads.adopt())
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()
   failures.start()
   resources.defer(() => failures.stop())
-  restart?.note('registrations', await local.workloads.adopt())
   announcer.begin()
   // Whether a flow may continue depends on what this host has registered, as on what it knows of others.
   restart?.note('flows', proxy.adopt())

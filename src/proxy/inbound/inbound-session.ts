@@ -192,11 +192,10 @@ export class InboundSession {
   }
 
   async #resumeFlow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
-    const asked = askedToResume(headers)
-    await this.#context.resumable?.ready(asked.key)
+    await this.#context.resumable?.ready(askedToResume(headers).key)
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
     const pathOf = (flow: Flow) => newPath(this.#streamEnd(flow, stream), this.path.name)
-    this.#context.resumable?.resume(asked, this, pathOf, (flow, position) => {
+    this.#context.resumable?.resume(askedToResume(headers), this, pathOf, (flow, position) => {
       this.#windows.charge(flow.room)
       grantResumed(stream, position)
       this.#flows.add(flow)
