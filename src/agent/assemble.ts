@@ -4,6 +4,8 @@ import {
   AnnouncedHosts,
   type Announcer,
   Enforcement,
+  handedRegistry,
+  leaveRegistry,
   Readiness,
   wireCarriers,
   wireMesh,
@@ -204,9 +206,13 @@ function subscribe({ base, cluster, ca, local, proxy, declared, announcer }: Bui
 // Before the mesh starts, so that no early peer finds a protocol missing.
 function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; synchronised: Promise<void> } {
   const { events, log } = base
-  const { mesh, registry, policy, evictions } = cluster
+  const { mesh, registry, heard, policy, evictions } = cluster
   const synchronised = Promise.withResolvers<void>()
-  wireMesh(mesh, registry, policy, synchronised.resolve, log)
+  const onSynchronised = (machine: string): void => {
+    heard.heard(machine)
+    synchronised.resolve()
+  }
+  wireMesh(mesh, registry, policy, onSynchronised, log)
   wireRenewals(mesh, ca.renewals)
   wireAuthorities(mesh, ca.authorityService)
   wireTrust(mesh, ca.trustService)
@@ -237,25 +243,33 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   await ca.joins.renew()
   const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
   if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
-  resources.defer(() => mesh.stop())
+  // The kernel closes what the next process does not get, and sooner.
+  resources.defer(() => (restart?.handover.isFollowed === true ? mesh.abandon() : mesh.stop()))
+  const handover = restart?.handover
+  if (handover !== undefined) {
+    leaveRegistry(handover, registry.state, base.hostClock, () => hostsOf(proxy.flows()))
+    registry.adopt(handedRegistry(handover))
+  }
   await mesh.start()
+  mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   // After the flows have ended with their reason: other hosts drop what is registered here.
-  resources.defer(() => (restart?.handover.isFollowed === true ? undefined : registry.leave()))
+  resources.defer(() => (handover?.isFollowed === true ? undefined : registry.leave()))
+  // Before the data port: what waits there asks for the certificates of these.
+  restart?.note('registrations', await local.workloads.adopt())
   await proxy.start()
   resources.defer(() => proxy.stop())
   registry.start()
   failures.start()
   resources.defer(() => failures.stop())
-  restart?.note('registrations', await local.workloads.adopt())
-  restart?.note('flows', proxy.adopt())
   announcer.begin()
+  // Whether a flow may continue depends on what this host has registered, as on what it knows of others.
+  restart?.note('flows', proxy.adopt())
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))
   ca.rotation.start(stopping, () => {
     detach(log, 'agent certificate', ca.joins.renew(), stopping)
     detach(log, 'session proofs', proxy.proveAgain(), stopping)
   })
-  mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   local.workloads.start()
   resources.defer(() => local.workloads.stop())
 }
@@ -297,4 +311,11 @@ async function serve(
   await within(FIRST_ATTEMPTS_MS, [stopping], signal => raceAbort(first, signal)).catch(() => {})
   const { machine, trustDomain } = membership
   log.info('agent ready', { machine, trustDomain, peer: mesh.peer, addresses: mesh.addresses() })
+}
+
+// Of flows that can continue in the next process.
+function hostsOf(flows: readonly { readonly source: string; readonly destination: string }[]): ReadonlySet<string> {
+  return new Set(
+    flows.flatMap(({ source, destination }) => [source, destination]).map(text => text.split('.')[4] ?? '')
+  )
 }

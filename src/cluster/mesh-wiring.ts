@@ -31,13 +31,13 @@ export async function probe(mesh: Mesh, peer: PeerKey, signal: AbortSignal): Pro
 /**
  * Connects the registry and the policy to the mesh. Call it before the mesh starts, so that early peers find every protocol.
  *
- * `onSynchronised` is called after each connection whose registry and policy were both pulled.
+ * `onSynchronised` is called after each connection whose registry and policies were pulled, with the machine there.
  */
 export function wireMesh(
   mesh: Mesh,
   registry: RegistryService,
   policy: PolicyService,
-  onSynchronised: () => void,
+  onSynchronised: (machine: string) => void,
   log: Logger
 ): void {
   mesh.onGossip('registry', (bytes, from) => registry.onGossip(bytes, from))
@@ -67,7 +67,7 @@ export function wireMesh(
     await policy.sets.exchange
       .fetch(peer)
       .catch((err: unknown) => log.debug('sets of admins not fetched', { peer, err }))
-    onSynchronised()
+    onSynchronised(mesh.machineOf(peer) ?? '')
   }
   const pullNext = (): void => {
     if (pulling >= MAX_PULLS) return

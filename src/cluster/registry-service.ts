@@ -17,6 +17,7 @@ import {
   type DriverPorts,
   type Effect,
   type GossipVerdict,
+  type HandedState,
   type HighWaterMark,
   type LocalRecord,
   type Notice,
@@ -105,6 +106,11 @@ export class RegistryService {
 
   announce(profile: Profile): void {
     this.#driver.dispatch({ type: 'local-head', profile })
+  }
+
+  /** Takes in what the process before knew of other hosts, verified as if they had sent it. */
+  adopt(states: readonly HandedState[]): void {
+    if (states.length > 0) this.#driver.dispatch({ type: 'handed', states })
   }
 
   put(record: LocalRecord): void {

@@ -11,6 +11,13 @@ export interface Clock {
   readonly monotonicMs: () => number
 }
 
+const NANOSECONDS_PER_MS = 1_000_000n
+
+/** The monotonic clock that all processes of a host share, in milliseconds. */
+export function hostMonotonicMs(): number {
+  return Number(process.hrtime.bigint() / NANOSECONDS_PER_MS)
+}
+
 /** The clocks of the operating system. */
 export const systemClock: Clock = Object.freeze({
   wallMs: () => Date.now(),

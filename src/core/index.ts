@@ -1,6 +1,6 @@
 export { asOwn } from './as-own.ts'
 export { anyChange, ChangeSignal } from './change-signal.ts'
-export { type Clock, systemClock } from './clock.ts'
+export { type Clock, hostMonotonicMs, systemClock } from './clock.ts'
 export { concernedEnds, type EndVerdict, jointVerdict, type Verdict, verdictOf } from './connection-verdict.ts'
 export { Deadline } from './deadline.ts'
 export { connectTcp, DIAL_STAGGER_MS, isLocalhost, LOOPBACK, resolveHost } from './dial.ts'

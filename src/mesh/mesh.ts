@@ -23,7 +23,7 @@ import {
   type SharedPort
 } from './libp2p-shims/index.ts'
 import { DOUBTED_TIMEOUT_MS, GONE_ADDRESS_TIMEOUT_MS, OPEN_TIMEOUT_MS } from './limits.ts'
-import { type MeshNode, stopNode } from './node.ts'
+import { abortConnections, type MeshNode, stopNode } from './node.ts'
 import { DATA, RELAY, RELAYED, REQUESTS } from './protocols.ts'
 import type { RelayService } from './relay/index.ts'
 import type { RequestService } from './requests/request-service.ts'
@@ -104,11 +104,23 @@ export class Libp2pMesh implements Mesh {
     return this.#stopped
   }
 
+  abandon(): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = Promise.resolve()
+    this.#abort()
+    if (this.#isStarted) abortConnections(this.#parts.node)
+  }
+
   async #stop(): Promise<void> {
-    const { gossip, node, stopping, options } = this.#parts
+    const { node, options } = this.#parts
+    this.#abort()
+    if (this.#isStarted) await stopNode(node, options.log)
+  }
+
+  #abort(): void {
+    const { gossip, stopping } = this.#parts
     gossip.stop()
     stopping.abort(new WarrenError(ErrorCode.NotReady, 'the mesh is stopping'))
-    if (this.#isStarted) await stopNode(node, options.log)
   }
 
   // Set before the node starts; otherwise early peers would be answered that the protocols are not supported.

@@ -9,7 +9,7 @@ import { type TCPOptions, tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
-import type { Logger } from '../core/index.ts'
+import { definedOnly, formatHostPort, type HostPort, type Logger, takeListener } from '../core/index.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/index.ts'
 import { silenceCheck } from './connections/index.ts'
 import { advertised, type Discovery, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
@@ -64,8 +64,16 @@ export async function createNode({
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
   let listening: () => Multiaddr[] = () => []
+  // By its port as it is bound: a configuration may leave that open.
+  shared.onListening((server, port) =>
+    mesh.handover?.leaveListener(listenerName({ host: mesh.listen.host, port }), server)
+  )
   // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
-  const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> = { ipv6Only: false }
+  // A descriptor comes before an address.
+  const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> & { fd?: number } = {
+    ipv6Only: false,
+    ...definedOnly({ fd: takeListener(mesh.handover, listenerName(mesh.listen)) })
+  }
   // Above our own bounds, which make room: this one and that of the connection manager refuse whoever comes next.
   const transport = tcp({
     maxConnections: MAX_CONNECTIONS + MAX_ACCEPTED_PENDING + MAX_SHARED_CONNECTIONS,
@@ -127,6 +135,11 @@ export async function createNode({
   })
 }
 
+/** With another address in its configuration, the next process binds that. */
+function listenerName(at: HostPort): string {
+  return `mesh listener ${formatHostPort(at)}`
+}
+
 /** Stops the node, or after 5 s aborts its connections and abandons it. Never throws. */
 export async function stopNode(node: MeshNode, log: Logger): Promise<void> {
   // libp2p's own stop can hang.
@@ -141,7 +154,12 @@ export async function stopNode(node: MeshNode, log: Logger): Promise<void> {
   )
   if ((await settled.promise) === 'late') {
     log.warn('mesh connections aborted', { peer: node.peerId.toString() })
-    for (const connection of node.getConnections()) connection.abort(new Error('the mesh has stopped'))
+    abortConnections(node)
   }
   clearTimeout(timer)
+}
+
+/** Ends all connections at once. */
+export function abortConnections(node: MeshNode): void {
+  for (const connection of node.getConnections()) connection.abort(new Error('the mesh has stopped'))
 }

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Clock, HostPort, Logger, Metrics } from '../core/index.ts'
+import type { Clock, HostPort, Logger, Metrics, ProcessHandover } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 
 /** One request, one response, each a bounded frame. */
@@ -94,6 +94,8 @@ export interface MeshOptions {
   readonly onRefused?: (machine: string, reason: string) => void
   /** Called when a host could be reached at none of its addresses; it is dialled again. @default no notification */
   readonly onDialFailed?: (addresses: readonly string[], err: unknown) => void
+  /** The process before, which may have left its listener, and the next one, which gets it. @default there is none */
+  readonly handover?: ProcessHandover | undefined
   readonly log: Logger
   /** @default no notification */
   readonly metrics?: Metrics
@@ -135,6 +137,8 @@ export interface Mesh {
   start(): Promise<void>
   /** Stops the mesh. Idempotent, never throws, takes at most 5 s. */
   stop(): Promise<void>
+  /** Cuts all connections, without a goodbye: this process is about to be replaced. Does nothing after `stop`, nor that after this. */
+  abandon(): void
   /**
    * Publishes `bytes` and returns the number of neighbours that they were sent to. 0 is not an error: no host is connected, or
    * the same bytes were published within the last two minutes. Never rely on it as the only path of any state. Throws

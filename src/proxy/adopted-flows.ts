@@ -9,7 +9,12 @@ import { resetSocket } from './legs/index.ts'
 import { continueFlow, type Resuming } from './relay/index.ts'
 
 /** How often it is looked whether the other host is known. */
-const LOOK_MS = 50
+const LOOK_MS = 20
+/**
+ * How long a flow waits for a member besides its other host. If none answers, this agent is as one that has lost its mesh: it acts on
+ * what it knows.
+ */
+const UNHEARD_MS = 1_000
 
 export interface AdoptedFlowsOptions {
   readonly deps: ProxyDeps
@@ -28,8 +33,9 @@ interface Waiting {
 }
 
 /**
- * The flows of the process before. Each waits until its other host is a member and its ends are registered, as this process knows
- * by itself, and is then decided as a new one; until then no byte of it is read or sent.
+ * The flows of the process before. Each waits until its other host is a member and its ends are registered, as this process has
+ * verified, and until another member has said which policy is in force. Then it is decided as a new one; until then no byte of it is
+ * read or sent.
  */
 export class AdoptedFlows {
   readonly #options: AdoptedFlowsOptions
@@ -75,12 +81,13 @@ export class AdoptedFlows {
     const { sourceId, destinationId } = left
     const own = left.direction === 'inbound' ? destinationId : (sourceId ?? '')
     const release = resuming === undefined ? undefined : deps.local.hold?.(own)
-    const untilMs = deps.clock.monotonicMs() + (deps.resumeWindowMs ?? 0)
+    const nowMs = deps.clock.monotonicMs()
+    const [untilMs, heardByMs] = [nowMs + (deps.resumeWindowMs ?? 0), nowMs + UNHEARD_MS]
     try {
       for (;;) {
         if (release === undefined) return this.#giveUp(waiting, 'its registration has ended')
         if (stopping.aborted) return this.#giveUp(waiting, 'the agent stops')
-        if (this.#isKnown(left)) return await this.#continue(waiting)
+        if (this.#isKnown(left) && this.#isInformed(left, heardByMs)) return await this.#continue(waiting)
         if (deps.clock.monotonicMs() > untilMs)
           return this.#giveUp(waiting, 'the other end is not known to be registered')
         await sleep(LOOK_MS, stopping).catch(() => {})
@@ -96,6 +103,12 @@ export class AdoptedFlows {
     return direction === 'inbound'
       ? directory.sourceAt(parseAddress(source), sourceMachine)
       : directory.byId(destinationId) !== undefined
+  }
+
+  // Its other host may have been evicted since the process before ended, and would not say so.
+  #isInformed({ machine }: LeftFlow, byMs: number): boolean {
+    const { clock, directory } = this.#options.deps
+    return directory.hasHeardBeside?.(machine) !== false || clock.monotonicMs() >= byMs
   }
 
   async #continue(waiting: Waiting): Promise<void> {

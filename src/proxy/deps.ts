@@ -36,6 +36,11 @@ export interface Directory {
   readonly sourceAt: (address: Address, machine: string) => boolean
   /** The agent of `machine`, or undefined if `machine` is not a member now. */
   readonly peerOf: (machine: string) => PeerKey | undefined
+  /**
+   * Whether another member than `machine` has told this process which policy is in force, or none is known. It matters for flows of
+   * the process before. @default it has
+   */
+  readonly hasHeardBeside?: (machine: string) => boolean
   /** Pulls the registrations of one owner. Bounded in time by the implementation and by `signal`; may reject. */
   readonly refresh: (peer: PeerKey, signal: AbortSignal) => Promise<void>
   /** Called when the agent of a host did not answer, so that the host is checked. */

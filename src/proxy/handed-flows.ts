@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { descriptorOf, type Left, type Logger } from '../core/index.ts'
+import { descriptorOf, type Left, type Logger, raceAbort, within } from '../core/index.ts'
 import { formatAddress } from '../identity/index.ts'
 import { duplicator } from './fastpath/index.ts'
 import type { Flow } from './flow/index.ts'
@@ -39,13 +39,15 @@ interface Open {
 
 /** What waits for a workload that does not read cannot be left. */
 const FLUSH_MS = 500
+/** Below the time of an attempt of the other agent. */
+const DECIDED_MS = 5_000
 
 /** The flows of this process that the next one can continue, and those of the process before that do not continue yet. */
 export class HandedFlows {
   readonly #log: Logger
   readonly #open = new Map<ResumableLeg, Open>()
   /** Keys of flows that this process has got, and not begun to continue. */
-  readonly #expected = new Set<string>()
+  readonly #expected = new Map<string, PromiseWithResolvers<void>>()
   #isLeaving = false
 
   constructor(log: Logger) {
@@ -61,12 +63,20 @@ export class HandedFlows {
   }
 
   expect(key: string): void {
-    this.#expected.add(key)
+    this.#expected.set(key, Promise.withResolvers<void>())
   }
 
   /** The flow continues, or never does. */
   settled(key: string): void {
+    this.#expected.get(key)?.resolve()
     this.#expected.delete(key)
+  }
+
+  /** Resolves when it is decided whether the flow continues here, or after a while. An attempt that waits need not be repeated. */
+  async decided(key: string): Promise<void> {
+    const expected = this.#expected.get(key)
+    if (expected !== undefined)
+      await within(DECIDED_MS, [], limit => raceAbort(expected.promise, limit)).catch(() => {})
   }
 
   /** Whether the flow is on its way from one process to another: attempts to continue it must be repeated. */

@@ -176,6 +176,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     ...parts.answers(server),
     pathAppeared(machine) {
       pool.pathAppeared(machine)
+      resumer?.pathAppeared(machine)
       const peer = deps.directory.peerOf(machine)
       if (peer !== undefined) parts.pathAppeared(peer)
     },

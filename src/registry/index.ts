@@ -3,6 +3,7 @@ export { clockDifferences, clockText } from './clock-check.ts'
 export { CONTENT_DIGEST_CAPABILITY } from './content.ts'
 export { RegistryDriver } from './driver.ts'
 export type { Cancel, DriverPorts, GatheredAck, Notice } from './driver-ports.ts'
+export { type HandedState, handedStates } from './handed.ts'
 export type { Head } from './head.ts'
 export { DEFAULT_LEASES, type Lease, type LeaseStep, leaseFor, type Now } from './lease.ts'
 export { DEFAULT_LIMITS, type Limits, MAX_SKEW_MS } from './limits.ts'
@@ -34,6 +35,7 @@ export type { SyncOutcome } from './sync-runner.ts'
 export { SyncSession, type SyncStep } from './sync-session.ts'
 export {
   find,
+  knowsBeside,
   type LiveRecord,
   liveRecords,
   lookup,

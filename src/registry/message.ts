@@ -1,6 +1,7 @@
 import type { LimitName, ProtocolVersions } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import { create, decode, registryPb, toBinary } from '../wire/index.ts'
+import type { HandedState } from './handed.ts'
 import type { LocalRecord, RegistryRecord } from './record.ts'
 import type { OwnerView } from './view.ts'
 
@@ -53,6 +54,8 @@ export type Event =
    * it did not; `end`: nobody waits any more.
    */
   | { readonly type: 'await-acks'; readonly phase: 'begin' | 'ask' | 'end' }
+  /** What the process before this one knew of other hosts. */
+  | { readonly type: 'handed'; readonly states: readonly HandedState[] }
   /** An acknowledgement that a host sent us. */
   | { readonly type: 'ack'; readonly from: PeerKey; readonly bytes: Uint8Array }
   /** The failure detector raised or dropped a suspicion: hides or shows the owner's records, and changes nothing else. */

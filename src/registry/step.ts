@@ -1,5 +1,6 @@
 import { awaitAcks } from './await-acks.ts'
 import { takeGossip } from './gossip.ts'
+import { takeHanded } from './handed.ts'
 import { handleAck } from './handle-ack.ts'
 import type { Now } from './lease.ts'
 import type { Effect, Event } from './message.ts'
@@ -27,6 +28,8 @@ export function step(state: RegistryState, event: Event, now: Now): Effect[] {
       return tick(state, now)
     case 'gossip':
       return takeGossip(state, event.from, event.bytes, now)
+    case 'handed':
+      return takeHanded(state, event.states, now)
     case 'await-acks':
       return awaitAcks(state, event.phase, now)
     case 'ack':

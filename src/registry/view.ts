@@ -222,3 +222,10 @@ export function viewOf(state: RegistryState, entry: Entry): OwnerView {
   VIEWS.set(entry, view)
   return view
 }
+
+/** Whether a live owner is known besides this host and `machine`. Stops at the first. */
+export function knowsBeside(state: RegistryState, machine: string): boolean {
+  for (const { owner, sealed } of state.entries.values())
+    if (owner !== state.own.peer && sealed.head.machine !== machine) return true
+  return false
+}

@@ -8,7 +8,6 @@ import { type HandoverFacts, MEMORY_NAME, type Program, readDocument, writeDocum
 import { DOCUMENT, storedName } from './stored.ts'
 
 const VARIABLE = 'WARREN_HANDOVER'
-const NANOSECONDS_PER_MS = 1_000_000n
 
 export interface HandoverOptions {
   readonly calls: RestartCalls
@@ -200,11 +199,6 @@ function closeAll(descriptors: Iterable<number> = []): void {
 /** An id for a handover. */
 export function newHandoverId(): string {
   return randomBytes(6).toString('hex')
-}
-
-/** The monotonic clock that all processes of a host share. */
-export function hostMonotonicMs(): number {
-  return Number(process.hrtime.bigint() / NANOSECONDS_PER_MS)
 }
 
 /** The reason of a failed start, for the former program. */

@@ -1,6 +1,6 @@
-import { ErrorCode, packageVersion, WarrenError } from '../core/index.ts'
+import { ErrorCode, hostMonotonicMs, packageVersion, WarrenError } from '../core/index.ts'
 import type { Program } from './document.ts'
-import { type Handover, hostMonotonicMs, newHandoverId, reasonOf } from './handover.ts'
+import { type Handover, newHandoverId, reasonOf } from './handover.ts'
 import { checkProgram, hasMoreRights, otherProgram, ownProgram } from './program.ts'
 
 /** The process that asks for an upgrade. */
@@ -69,8 +69,8 @@ export class Restart {
   }
 
   /** The port of the mesh, for the next process. */
-  leavePort(portOf: () => number): void {
-    this.handover.leave(MESH_PORT, () => ({ data: portOf() }))
+  leavePort(port: number): void {
+    this.handover.leave(MESH_PORT, () => ({ data: port }))
   }
 
   /** This process serves. */

@@ -65,6 +65,12 @@ async function replace(agent: TestAgent): Promise<number> {
   return flows
 }
 
+function summary(pauses: readonly number[]): string {
+  const sorted = pauses.toSorted((a, b) => a - b)
+  const at = (share: number): string => (sorted[Math.floor(share * (sorted.length - 1))] ?? 0).toFixed(0)
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`
+}
+
 async function areCut(flows: readonly PatternedFlow[]): Promise<void> {
   await waitFor(() => Promise.resolve(faultsOf(flows).length === flows.length), 'the flows to be cut')
   assert.deepEqual(
@@ -74,11 +80,14 @@ async function areCut(flows: readonly PatternedFlow[]): Promise<void> {
   )
 }
 
-test('flows of every kind continue with every byte when the process of either agent is replaced, or of both', async () => {
+test('flows of every kind continue with every byte when the process of either agent is replaced, or of both', async t => {
   const flows = await opened(FLOWS)
+  const talking = flows.filter(({ kind }) => kind === 'interactive')
+  const pauses = { one: [] as number[], both: [] as number[] }
   const rounds = IS_FULL ? Array.from({ length: 10 }, () => [[a], [b], [a, b]]).flat() : [[a], [b], [a, b]]
   for (const agents of rounds) {
     const pids = agents.map(agent => agent.pid)
+    for (const flow of talking) flow.takeLongestPause()
     assert.deepEqual(
       await Promise.all(agents.map(replace)),
       agents.map(() => FLOWS)
@@ -88,19 +97,26 @@ test('flows of every kind continue with every byte when the process of either ag
       pids
     )
     await move(flows)
+    pauses[agents.length === 1 ? 'one' : 'both'].push(...talking.map(flow => flow.takeLongestPause()))
   }
+  t.diagnostic(
+    `interactive flows stood still, one agent: ${summary(pauses.one)}; both at once: ${summary(pauses.both)}`
+  )
   await Promise.all(flows.map(flow => flow.end()))
   assert.deepEqual(faultsOf(flows), [])
 })
 
 test('no connection is refused while a process is replaced, and a program that cannot start replaces none', async () => {
   const flows = await opened(4)
-  const [dataPort] = (await a.status()).dataAddresses.map(address => Number(address.split(':').at(-1)))
+  const { dataAddresses, meshAddresses } = await a.status()
+  const dataPort = Number(dataAddresses[0]?.split(':').at(-1))
+  const meshPort = Number(/\/tcp\/(\d+)/.exec(meshAddresses[0] ?? '')?.[1])
   let isOver = false
   let tried = 0
   const trying = (async () => {
     while (!isOver) {
-      for (const at of [{ host: '127.0.0.1', port: dataPort ?? 0 }, { path: a.socket }, { path: a.adminSocket }]) {
+      const ports = [dataPort, meshPort].map(port => ({ host: '127.0.0.1', port }))
+      for (const at of [...ports, { path: a.socket }, { path: a.adminSocket }]) {
         const client = connect(at)
         await once(client, 'connect')
         client.destroy()

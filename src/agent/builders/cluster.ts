@@ -8,6 +8,7 @@ import {
   FailureService,
   followRegistry,
   gatherOnMesh,
+  HeardMembers,
   type Inquiries,
   inquiriesOnMesh,
   LostHosts,
@@ -35,6 +36,7 @@ export interface Cluster {
   readonly routing: Routing
   readonly members: MemberStore
   readonly lost: LostHosts
+  readonly heard: HeardMembers
   readonly authorityStore: AuthorityStore
   readonly registry: RegistryService
   readonly failures: FailureService
@@ -174,6 +176,7 @@ export async function buildCluster(base: Base): Promise<Cluster> {
     routing,
     members,
     lost,
+    heard: new HeardMembers(state),
     authorityStore,
     registry,
     failures,
@@ -203,7 +206,7 @@ export function followCluster({ events }: Base, cluster: Cluster, trust: Version
 }
 
 async function buildMesh(
-  { config, membership, addresses, events, onProgress, clock, log, metrics }: Base,
+  { config, membership, addresses, events, onProgress, restart, clock, log, metrics }: Base,
   trust: Trust
 ): Promise<Mesh> {
   const { credentials } = membership
@@ -214,6 +217,7 @@ async function buildMesh(
     advertise: () => addresses.of(config.listen.host),
     mdns: config.mdns,
     bootstrap: config.bootstrap,
+    handover: restart?.handover,
     nodeChain: () => credentials.node.chainDer,
     verifyChain: chain => {
       const verdict = trust.admit(chain)

@@ -46,6 +46,7 @@ function proxyDeps({ base, cluster, ca, local }: ProxyParts): ProxyDeps {
       byId: registrationId => routing.byId(registrationId),
       sourceAt: (address, at) => routing.isRegistered(address, at),
       peerOf: name => routing.peerOf(name),
+      hasHeardBeside: machine => cluster.heard.hasBeside(machine),
       refresh: (peer, signal) => raceAbort(registry.syncWith(peer), signal),
       unreachable: peer => failures.check(peer)
     },

@@ -86,8 +86,7 @@ async function up(options: UpOptions, mdnsGiven: boolean, env: NodeJS.ProcessEnv
   // For a person alone: programs that read standard error get the log.
   const lines = process.stderr.isTTY && options.quiet !== true ? new StartLines(say) : undefined
   agent = await start(config, ending.signal, lines, restart).finally(() => lines?.end())
-  const served = agent
-  restart?.leavePort(() => Number(/\/tcp\/(\d+)/.exec(served.meshAddresses()[0] ?? '')?.[1] ?? 0))
+  restart?.leavePort(Number(/\/tcp\/(\d+)/.exec(agent.meshAddresses()[0] ?? '')?.[1] ?? 0))
   restart?.settled()
   const readyMs = Math.round(performance.now() - startedMs)
   announce(agent, config, readyMs, options)

@@ -22,6 +22,7 @@ export class SharedPort {
   /** Connections whose first byte has not arrived, and those that the sharer has. */
   readonly #sockets = new Set<Socket>()
   #sharer: PortSharer | undefined
+  #onListening: (server: Server, port: number) => void = () => {}
 
   constructor(deps: SharedPortDeps) {
     this.#deps = deps
@@ -29,6 +30,11 @@ export class SharedPort {
     deps.stopping.addEventListener('abort', () => {
       for (const socket of this.#sockets) socket.destroy()
     })
+  }
+
+  /** `listener` is called with each listener of TCP that is bound, and its port. */
+  onListening(listener: (server: Server, port: number) => void): void {
+    this.#onListening = listener
   }
 
   share(sharer: PortSharer): void {
@@ -48,6 +54,10 @@ export class SharedPort {
   }
 
   #watch(server: Server): void {
+    server.once('listening', () => {
+      const at = server.address()
+      if (at !== null && typeof at === 'object') this.#onListening(server, at.port)
+    })
     const former = server.listeners('connection')
     server.removeAllListeners('connection')
     server.on('connection', socket => {

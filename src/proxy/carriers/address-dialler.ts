@@ -1,6 +1,6 @@
 import { LruMap, raceStaggered, within, withoutMapping } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { DIAL_TIMEOUT_MS, SILENT_PATH_MS, STAGGER_MS } from '../timing.ts'
+import { DIAL_TIMEOUT_MS, RESUME_TIMEOUT_MS, SILENT_PATH_MS, STAGGER_MS } from '../timing.ts'
 import { type Dialled, type DialOptions, dialAddress } from '../tls/index.ts'
 import { type AddressPath, pathsTo, type SilentPath } from './address-paths.ts'
 
@@ -50,7 +50,8 @@ export class AddressDialler {
     const ordered = [...paths.filter(isGood), ...paths.filter(path => !isGood(path))]
     const attempts = ordered.map(path => (limit: AbortSignal) => dialAddress(path, options, limit))
     const staggerMs = Math.max(MIN_STAGGER_MS, Math.min(STAGGER_MS, SPREAD_MS / attempts.length))
-    const dialled = await within(DIAL_TIMEOUT_MS, [signal], limit =>
+    const timeoutMs = options.isPatient === true ? RESUME_TIMEOUT_MS : DIAL_TIMEOUT_MS
+    const dialled = await within(timeoutMs, [signal], limit =>
       raceStaggered(attempts, staggerMs, limit, late => late.session.destroy())
     )
     if (dialled.at !== undefined) this.#lastGood.set(peer, dialled.at)

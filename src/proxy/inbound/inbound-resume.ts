@@ -49,9 +49,11 @@ export class InboundResume {
   }
 }
 
-/** Throws INVALID_ARGUMENT if the opener of the session acknowledges nothing in it. */
+/** Throws INVALID_ARGUMENT if the opener of the session acknowledges nothing in it, TIMEOUT if it has given up the request. */
 export function newPath(end: StreamEnd, carrier: string): NewPath {
-  const { link } = end
+  const { link, stream } = end
+  // Nobody would notice the loss of a path whose stream has closed already.
+  if (stream.destroyed) throw new WarrenError(ErrorCode.Timeout, 'the other agent has given up this attempt')
   if (link === undefined) throw new WarrenError(ErrorCode.InvalidArgument, 'the session does not resume flows')
   return { ...end, link, carrier }
 }

@@ -158,7 +158,8 @@ export class InboundSession {
     if (headers[':method'] === 'POST' || isResume(headers)) {
       await this.#guarded(
         error => refuseStream(stream, error, overHeadersOf(error)),
-        async () => (isResume(headers) ? this.#resumeFlow(stream, headers) : await this.#serveSession(stream, headers))
+        async () =>
+          isResume(headers) ? await this.#resumeFlow(stream, headers) : await this.#serveSession(stream, headers)
       )
       return
     }
@@ -190,7 +191,8 @@ export class InboundSession {
     return this.#resume?.linkOf(ref, () => this.#flows.delete(flow))
   }
 
-  #resumeFlow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  async #resumeFlow(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    await this.#context.resumable?.ready(askedToResume(headers).key)
     if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
     const pathOf = (flow: Flow) => newPath(this.#streamEnd(flow, stream), this.path.name)
     this.#context.resumable?.resume(askedToResume(headers), this, pathOf, (flow, position) => {

@@ -71,6 +71,11 @@ export class ResumableFlows implements Resuming {
     this.#interruptions.over(flow, kind)
   }
 
+  /** Resolves when an attempt can be answered: the flow may be on its way from the process before. Never rejects. */
+  ready(key: string): Promise<void> {
+    return this.#handed.decided(key)
+  }
+
   /**
    * Continues a flow on another path. `begin` is called with our position, before anything is sent on it. Throws
    * the error for the other agent, which is a FlowOver if the flow has ended.

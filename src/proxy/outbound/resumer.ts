@@ -33,6 +33,8 @@ export class Resumer implements Resuming {
   readonly #options: ResumerOptions
   readonly #log: Logger
   readonly #links = new WeakMap<ResumableLeg, ResumeLink>()
+  /** Flows between two attempts. */
+  readonly #resting = new Map<Flow, () => void>()
 
   constructor(options: ResumerOptions) {
     this.#options = options
@@ -83,9 +85,23 @@ export class Resumer implements Resuming {
         const { reason } = WarrenError.from(err)
         this.#log.debug('no path yet for a flow that waits', { flowId: flow.id, reason })
       }
-      await raceAbort(new Promise(resolve => setTimeout(resolve, pauseMs)), flow.signal).catch(() => {})
+      await this.#rest(pauseMs, flow)
       if (!leg.isWaiting) return
     }
+  }
+
+  /** A host can be reached again, most likely: flows to it make their next attempt now. */
+  pathAppeared(machine: string): void {
+    for (const [flow, wake] of this.#resting) if (flow.destination?.address.machine === machine) wake()
+  }
+
+  async #rest(ms: number, flow: Flow): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, ms)
+    this.#resting.set(flow, resolve)
+    await raceAbort(promise, flow.signal).catch(() => {})
+    clearTimeout(timer)
+    this.#resting.delete(flow)
   }
 
   /** Ends the flow if no other attempt can work. */
@@ -110,7 +126,7 @@ export class Resumer implements Resuming {
     if (sourceId === undefined || destination === undefined || link === undefined) {
       throw new WarrenError(ErrorCode.InvalidSource, 'one of its ends is not registered')
     }
-    const session = await pool.acquire(sourceId, destination, signal)
+    const session = await pool.acquire(sourceId, destination, signal, true)
     // The wait was long enough for the policy to change.
     this.#decide(flow)
     const { key, secret } = link

@@ -1,7 +1,7 @@
 import { ErrorCode, type Metrics, WarrenError } from '../../core/index.ts'
 import type { Carried, Carrier } from '../carriers/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps } from '../deps.ts'
-import { type CachedContext, type DialOptions, sniOf } from '../tls/index.ts'
+import { type DialContext, type DialOptions, sniOf } from '../tls/index.ts'
 import type { KnownCarriers } from './known-carriers.ts'
 import { namingVersions } from './naming-versions.ts'
 import { provenDestination } from './proven-destination.ts'
@@ -10,7 +10,7 @@ import { provenDestination } from './proven-destination.ts'
 export interface DialledEnds {
   readonly sourceId: string
   readonly destination: Candidate
-  readonly context: CachedContext
+  readonly context: DialContext
 }
 
 export interface DialSessionDeps {
@@ -35,6 +35,7 @@ export async function dialSession(
   const options: DialOptions = {
     context: context.context,
     sourceId,
+    isPatient: context.isPatient === true,
     servername: sniOf(destination.registrationId),
     resumes: (deps.resumeWindowMs ?? 0) > 0,
     verify: offered => {

@@ -14,7 +14,7 @@ import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { SESSION_IDLE_MS } from '../timing.ts'
-import type { CachedContext, ContextCache } from '../tls/index.ts'
+import type { ContextCache, DialContext } from '../tls/index.ts'
 import type { FindBeside } from './beside.ts'
 import { betterCarriers } from './better-carriers.ts'
 import { ClientSession } from './client-session.ts'
@@ -103,10 +103,10 @@ export class SessionPool {
    *
    * With carrier `auto` the carrier of the lowest rank is preferred; when it is late, the next one is tried as well. One
    * that is known to be the path is tried at once. While a worse one carries, the better ones are tried beside it. Rejects with DESTINATION_UNREACHABLE,
-   * UNSUPPORTED, LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason.
+   * UNSUPPORTED, LIMIT_EXCEEDED, INVALID_SOURCE or the signal's reason. `waits`: for a flow that waits.
    */
-  async acquire(sourceId: string, destination: Candidate, signal: AbortSignal): Promise<ClientSession> {
-    const context = await this.#contexts.get(sourceId)
+  async acquire(sourceId: string, destination: Candidate, signal: AbortSignal, waits = false): Promise<ClientSession> {
+    const context = { ...(await this.#contexts.get(sourceId)), isPatient: waits }
     const { all } = this.#carriers
     const [only, ...others] = all
     if (only !== undefined && others.length === 0) {
@@ -148,7 +148,7 @@ export class SessionPool {
     for (const session of this.all()) session.destroy()
   }
 
-  #warm(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): ClientSession | undefined {
+  #warm(carrier: Carrier, sourceId: string, destination: Candidate, context: DialContext): ClientSession | undefined {
     const key = keyOf(carrier, sourceId, destination)
     const session = this.#sessions.get(key)
     if (session === undefined || session.isFit(context.certPem)) return session
@@ -161,12 +161,12 @@ export class SessionPool {
   }
 
   // Not bound to the first caller's signal: others may be waiting for the same session.
-  #get(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
+  #get(carrier: Carrier, sourceId: string, destination: Candidate, context: DialContext): Promise<ClientSession> {
     const warm = this.#warm(carrier, sourceId, destination, context)
     return warm === undefined ? this.#make(carrier, sourceId, destination, context) : Promise.resolve(warm)
   }
 
-  #make(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): Promise<ClientSession> {
+  #make(carrier: Carrier, sourceId: string, destination: Candidate, context: DialContext): Promise<ClientSession> {
     const key = keyOf(carrier, sourceId, destination)
     const pending = this.#pending.get(key)
     if (pending !== undefined) return pending
@@ -193,7 +193,7 @@ export class SessionPool {
     key: string,
     sourceId: string,
     destination: Candidate,
-    context: CachedContext
+    context: DialContext
   ): Promise<ClientSession> {
     const { made, proven } = await dialSession(
       carrier,
@@ -250,14 +250,14 @@ export class SessionPool {
   async #present(
     sourceId: string,
     registrationId: string
-  ): Promise<{ destination: Candidate; context: CachedContext }> {
+  ): Promise<{ destination: Candidate; context: DialContext }> {
     const destination = this.#deps.directory.byId(registrationId)
     if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
     return { destination, context: await this.#contexts.get(sourceId) }
   }
 
   // The former one is no worse than before if this fails; so no other session makes room for it.
-  #replace(carrier: Carrier, sourceId: string, destination: Candidate, context: CachedContext): void {
+  #replace(carrier: Carrier, sourceId: string, destination: Candidate, context: DialContext): void {
     if (this.size >= this.#limits.sessions || this.#carriers.isBlocked(carrier, destination.machine)) return
     this.#ignore(this.#make(carrier, sourceId, destination, context))
   }

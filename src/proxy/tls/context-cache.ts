@@ -16,6 +16,9 @@ export interface CachedContext {
   readonly context: SecureContext
 }
 
+/** What a session to be dialled shows; `isPatient` as in `DialOptions`. */
+export type DialContext = CachedContext & { readonly isPatient?: boolean }
+
 /**
  * One TLS context for each registration of this host, for both roles.
  *

@@ -1,4 +1,4 @@
-export { type CachedContext, ContextCache } from './context-cache.ts'
+export { ContextCache, type DialContext } from './context-cache.ts'
 export { OWN_STREAMS, SESSION_WINDOW_BYTES, STREAM_WINDOW_BYTES, serverOptions } from './http2-options.ts'
 export { boundTo, type Dialled, type DialOptions, dialAddress, NoCommonSession, openSession } from './open-session.ts'
 export { type PeerChain, peerChainOf } from './peer-chain.ts'

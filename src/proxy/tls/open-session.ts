@@ -9,8 +9,10 @@ import {
   parseHostPort,
   raceAbort,
   WarrenError,
-  type WarrenErrorOptions
+  type WarrenErrorOptions,
+  within
 } from '../../core/index.ts'
+import { DIAL_TIMEOUT_MS } from '../timing.ts'
 import { clientOptions, SESSION_WINDOW_BYTES } from './http2-options.ts'
 import { type PeerChain, peerChainOf } from './peer-chain.ts'
 import { agreedVersions, isSessionAlpn, SESSION_ALPNS, type SessionVersions } from './versions.ts'
@@ -54,6 +56,11 @@ export interface DialOptions {
   readonly verify: (peerChain: PeerChain) => void
   /** Whether this agent resumes flows. @default false */
   readonly resumes?: boolean
+  /**
+   * A flow waits for the session: once the other host has accepted the connection, its agent gets the time of an attempt to continue
+   * it. It may be replacing its process, and finds the connection then. @default false
+   */
+  readonly isPatient?: boolean
   /** The registration of this host that the session is for. */
   readonly sourceId?: string
 }
@@ -63,7 +70,7 @@ export async function dialAddress(at: DialledAt, options: DialOptions, signal: A
   signal.throwIfAborted()
   const { host, port } = peerAddress(at.address)
   const how = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000, ...boundTo(at) }
-  const socket = await connectTcp({ host, port, ...how }, signal)
+  const socket = await within(DIAL_TIMEOUT_MS, [signal], limit => connectTcp({ host, port, ...how }, limit))
   return { ...(await openSession(socket, options, signal)), at }
 }
 

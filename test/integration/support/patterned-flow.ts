@@ -19,6 +19,8 @@ export class PatternedFlow {
   #isEnding = false
   #hasEnded = false
   #waiters: Array<() => void> = []
+  #lastMs = performance.now()
+  #longestMs = 0
 
   constructor(kind: Kind, port: number, seed: number) {
     this.kind = kind
@@ -36,6 +38,14 @@ export class PatternedFlow {
 
   get received(): number {
     return this.#received
+  }
+
+  /** The longest time without a byte since the last call, in milliseconds. Of use while it exchanges bytes all the time. */
+  takeLongestPause(): number {
+    this.#noteArrival()
+    const longest = this.#longestMs
+    this.#longestMs = 0
+    return longest
   }
 
   async begin(): Promise<void> {
@@ -62,7 +72,14 @@ export class PatternedFlow {
     await this.#until(() => this.#hasEnded)
   }
 
+  #noteArrival(): void {
+    const nowMs = performance.now()
+    this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs)
+    this.#lastMs = nowMs
+  }
+
   #take(chunk: Buffer): void {
+    this.#noteArrival()
     for (const [at, byte] of chunk.entries()) {
       if (byte === this.#byteAt(this.#received + at)) continue
       this.#fail(`byte ${this.#received + at} is wrong`)
