@@ -38,7 +38,14 @@ function requestOf(address: string, options: RegisterOptions): MessageInitShape<
     ownerPid = 0,
     application = ''
   } = options
-  const { multipath = false, dnsNames = [], forUser = false, healthCheck = true, maxConnects = 0, maxRate = 0 } = options
+  const {
+    multipath = false,
+    dnsNames = [],
+    forUser = false,
+    healthCheck = true,
+    maxConnects = 0,
+    maxRate = 0
+  } = options
   const request = {
     address,
     whitelist: [...whitelist],

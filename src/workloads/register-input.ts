@@ -119,9 +119,13 @@ function checkWeight({ weight, target }: RegisterInput): void {
 function checkMultipath({ multipath = false, target }: RegisterInput): void {
   const protocol = target?.kind === 'listen' ? target.protocol : target?.kind
   if (!multipath || protocol === undefined || protocol === 'udp') return
-  throw new WarrenError(ErrorCode.InvalidArgument, 'two paths at once are for datagrams, and the target is not one of UDP', {
-    hint: 'Leave --multipath out, or name a UDP server with --udp.'
-  })
+  throw new WarrenError(
+    ErrorCode.InvalidArgument,
+    'two paths at once are for datagrams, and the target is not one of UDP',
+    {
+      hint: 'Leave --multipath out, or name a UDP server with --udp.'
+    }
+  )
 }
 
 /** The same with the label `zone` of its host, if it is a server and says none. */

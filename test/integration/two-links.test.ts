@@ -97,37 +97,41 @@ const UDP_ECHO = `
   socket.on('message', (payload, from) => socket.send(payload, from.port, from.address))
   socket.bind(9003, '127.0.0.1', () => console.log('listens'))`
 
-test('datagrams of a server that asks for two paths pass a lossy link and a dead one without a loss', asRoot, async t => {
-  if (!needsCommand(t, 'nft')) return
-  const scope = scopeOf(t)
-  const hosts = await twiceJoined(scope)
-  const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
-  await b.follows(a)
-  const node = (host: Host, code: string): Program => new Program(scope, host.enter([process.execPath, '-e', code]))
-  await node(hosts[0], UDP_ECHO).says(/listens/)
-  await a.spawn(['expose', SITE, '--udp', '127.0.0.1:9003', '--multipath']).says(/^dev\./m)
-  await b.knows(SITE)
-  const listen = ['--udp', '--listen', '127.0.0.1:9002']
-  await b.spawn(['forward', SITE, ...listen]).says(/127\.0\.0\.1:9002/, 'stderr')
-  const warmUp = node(hosts[1], METRONOME)
-  await warmUp.says(/answer/)
-  await waitFor(async () => (await b.cli('flows')).includes('udp x2'), 'packets on two paths')
+test(
+  'datagrams of a server that asks for two paths pass a lossy link and a dead one without a loss',
+  asRoot,
+  async t => {
+    if (!needsCommand(t, 'nft')) return
+    const scope = scopeOf(t)
+    const hosts = await twiceJoined(scope)
+    const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
+    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await b.follows(a)
+    const node = (host: Host, code: string): Program => new Program(scope, host.enter([process.execPath, '-e', code]))
+    await node(hosts[0], UDP_ECHO).says(/listens/)
+    await a.spawn(['expose', SITE, '--udp', '127.0.0.1:9003', '--multipath']).says(/^dev\./m)
+    await b.knows(SITE)
+    const listen = ['--udp', '--listen', '127.0.0.1:9002']
+    await b.spawn(['forward', SITE, ...listen]).says(/127\.0\.0\.1:9002/, 'stderr')
+    const warmUp = node(hosts[1], METRONOME)
+    await warmUp.says(/answer/)
+    await waitFor(async () => (await b.cli('flows')).includes('udp x2'), 'packets on two paths')
 
-  const first = linkOf(hosts[1])
-  hosts[0].loseSome(first, 30)
-  const metronome = node(hosts[1], METRONOME)
-  await metronome.says(/answer 199/)
-  hosts[0].heal()
-  hosts[0].silence(first)
-  await metronome.says(/answer 499/)
-  metronome.stdin.write('end\n')
-  const { stdout } = await metronome.outcome()
-  assert.match(stdout, /lost 0 of/)
-  assert.doesNotMatch(stdout, /twice/)
-  for (const agent of [a, b]) {
-    const metrics = await agent.cli('metrics')
-    assert.match(metrics, /^warren_datagram_copies_total\{result="sent"\} [1-9]/m)
-    assert.match(metrics, /^warren_datagram_copies_total\{result="removed"\} [1-9]/m)
+    const first = linkOf(hosts[1])
+    hosts[0].loseSome(first, 30)
+    const metronome = node(hosts[1], METRONOME)
+    await metronome.says(/answer 199/)
+    hosts[0].heal()
+    hosts[0].silence(first)
+    await metronome.says(/answer 499/)
+    metronome.stdin.write('end\n')
+    const { stdout } = await metronome.outcome()
+    assert.match(stdout, /lost 0 of/)
+    assert.doesNotMatch(stdout, /twice/)
+    for (const agent of [a, b]) {
+      const metrics = await agent.cli('metrics')
+      assert.match(metrics, /^warren_datagram_copies_total\{result="sent"\} [1-9]/m)
+      assert.match(metrics, /^warren_datagram_copies_total\{result="removed"\} [1-9]/m)
+    }
   }
-})
+)

@@ -54,7 +54,8 @@ describe('a flow whose server asks for two paths at once', () => {
     await using _ = world
     await carriedBy('udp x2')
     // Exactly one of the two copies of a packet passes. Pings do on either path: else that would be given up.
-    const fateOn = (path: number) => (packet: Buffer) => packet.length < 200 && (packet.at(-1) ?? 0) % 2 === path ? 'drop' : 'pass'
+    const fateOn = (path: number) => (packet: Buffer) =>
+      packet.length < 200 && (packet.at(-1) ?? 0) % 2 === path ? 'drop' : 'pass'
     first.fate = fateOn(0)
     second.fate = fateOn(1)
     await exchange(client, server, 'up')
@@ -62,7 +63,9 @@ describe('a flow whose server asks for two paths at once', () => {
     first.fate = () => 'pass'
     second.fate = () => 'pass'
     await exchange(client, server, 'again')
-    const counted = [near, far].flatMap(({ counts }) => [...counts].filter(([name]) => name.includes('datagram_copies')))
+    const counted = [near, far].flatMap(({ counts }) =>
+      [...counts].filter(([name]) => name.includes('datagram_copies'))
+    )
     assert.equal(new Set(counted.map(([name]) => name)).size, 2, `sent and removed: ${counted}`)
     client.socket.destroy()
   })

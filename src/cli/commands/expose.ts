@@ -8,7 +8,15 @@ import { AwaitedAgent, noWaitOption } from '../await-agent.ts'
 import { contextOf } from '../context.ts'
 import { exposeUnixDatagrams } from '../listeners/datagram/index.ts'
 import { healthCheckOption, noHealthCheckOption } from '../options/health-check.ts'
-import { collect, dnsNameOption, parseLabels, multipathOption, parsePorts, portOption, weightOption } from '../options/index.ts'
+import {
+  collect,
+  dnsNameOption,
+  multipathOption,
+  parseLabels,
+  parsePorts,
+  portOption,
+  weightOption
+} from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'
 import { addUsageLimits, type UsageLimitOptions, usageLimitFields } from '../options/usage-limits.ts'
 import { clause, cliLogger, print, printJsonLine, RateLimitedLines } from '../output/index.ts'

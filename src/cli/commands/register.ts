@@ -14,13 +14,13 @@ import { healthCheckOption, noHealthCheckOption } from '../options/health-check.
 import {
   collect,
   dnsNameOption,
+  multipathOption,
   parseLabels,
   parsePorts,
   parseWait,
   portOption,
   replicationText,
   waitOption,
-  multipathOption,
   weightOption
 } from '../options/index.ts'
 import { serverUserAlone } from '../options/server-user.ts'

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http2'
 import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { type Address, formatAddress, parseAddress } from '../../identity/index.ts'
+import type { LocalWorkloads } from '../deps.ts'
 import { readOpen } from '../fastpath/index.ts'
 import { type Flow, flowIdFrom } from '../flow/index.ts'
-import type { LocalWorkloads } from '../deps.ts'
 import { asksForTwoPaths, CONNECT_UDP, HEADER } from '../session/index.ts'
 
 /** A flow that the other agent asks for. Nothing in it is proven. */
