@@ -297,8 +297,7 @@ async function serve(
     clock
   })
   await serveMetrics(base, () => stateOf({ ...built, readiness }))
-  const freeing = { collect: collectAllGarbage, log, clock, signal: stopping }
-  detach(log, 'free memory', giveBackMemory(proxy, freeing), stopping)
+  detach(log, 'free memory', giveBackMemory(proxy, collectAllGarbage, { log, clock, signal: stopping }), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
   const others = meshAddresses.length + members.addresses().length + config.bootstrap.length

@@ -24,8 +24,7 @@ export function tuneProcess(): void {
   // Buffers count towards one limit with the heap, and not beside it: many flows at once had V8 mark the whole heap several
   // times a second. Measured with 400 MB through 64 flows: 1,040 to 1,310 ms of the source's agent, with this 910 to 960.
   setFlagsFromString('--external-memory-accounted-in-global-limit')
-  // After each marking V8 marks the whole heap up to three times more while a process rests, for a megabyte each: half of what an
-  // agent at rest then did. `Rest` of src/upkeep collects where it is worth it.
+  // V8 marks the heap again and again while a process rests, for a megabyte or two. `Rest` collects where it is worth it.
   setFlagsFromString('--no-memory-reducer')
   collectYoungGarbage()
 }

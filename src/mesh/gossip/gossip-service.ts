@@ -47,7 +47,7 @@ function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
     // The default hashes the data alone: the same bytes under another topic would then count as seen.
     msgIdFn: messageId,
     allowedTopics: TOPICS.map(topic => topicName(trustDomain, topic)),
-    // The defaults are 1 s for both: two walks over all neighbours each second were a tenth of what an idle host does. A neighbour
+    // The defaults are 1 s for both: two walks over all neighbours each second. A neighbour
     // that subscribes becomes a link at once; what waits for a round is only the replacement of links that were lost.
     heartbeatInterval: GOSSIP_HEARTBEAT_MS,
     scoreParams: {

@@ -22,14 +22,9 @@ const TRIMMED_BYTES = 64 * 1024 * 1024
  */
 export async function giveBackMemory(
   proxy: Totals,
-  options: {
-    readonly collect: () => boolean
-    readonly log: Logger
-    readonly clock: Clock
-    readonly signal: AbortSignal
-  }
+  collect: () => boolean,
+  options: { readonly log: Logger; readonly clock: Clock; readonly signal: AbortSignal }
 ): Promise<void> {
-  const { collect, ...rest } = options
   const allocator = systemAllocator()
   const movedBytes = (): number => {
     const { tcp, udp } = proxy.totals().flows.bytes
@@ -39,8 +34,8 @@ export async function giveBackMemory(
     if (allocator !== undefined) releaseUnused(allocator)
   }
   await Promise.all([
-    new Rest({ ...rest, collect, release, movedBytes }).run(),
-    allocator === undefined ? undefined : new GiveBack({ ...rest, allocator, movedBytes }).run()
+    new Rest({ ...options, collect, release, movedBytes }).run(),
+    allocator === undefined ? undefined : new GiveBack({ ...options, allocator, movedBytes }).run()
   ])
 }
 
