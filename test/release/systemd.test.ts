@@ -160,64 +160,68 @@ test(
   }
 )
 
-test('systemctl reload ends when a change is served, touches no flow, and fails with the reason of a wrong file', options, async t => {
-  const own = scopeOf(t)
-  const [host] = await createHosts(own, 'a')
-  const root = await SystemdRoot.boot(own, host, { 'warren.deb': deb() })
-  install(root)
-  const declare = (name: string, text: string): void => {
-    root.run('sh', '-c', 'printf "%s" "$2" > /etc/warren/conf.d/$1', 'sh', name, text)
+test(
+  'systemctl reload ends when a change is served, touches no flow, and fails with the reason of a wrong file',
+  options,
+  async t => {
+    const own = scopeOf(t)
+    const [host] = await createHosts(own, 'a')
+    const root = await SystemdRoot.boot(own, host, { 'warren.deb': deb() })
+    install(root)
+    const declare = (name: string, text: string): void => {
+      root.run('sh', '-c', 'printf "%s" "$2" > /etc/warren/conf.d/$1', 'sh', name, text)
+    }
+    const forward = (port: number): string =>
+      `forwards: [{ destination: ${SITE}, listen: "127.0.0.1:${port}", as: dev.shop.till.default, user: root }]\n`
+    const service = `services: [{ address: ${SITE}, user: root, tcp: "127.0.0.1:8080", server-user: any }]\n`
+    declare('site.yaml', service + forward(9090))
+    const server = new Program(own, host.enter([process.execPath, FLOWS_PROGRAM, 'server', '8080']))
+    await server.says(/listens/)
+    enable(root, 'WARREN_UP_OPTIONS="--init example.org"')
+    root.run('warren', 'allow', 'dev.*.*.*', SITE)
+    await waitFor(() => echoes(host, 9090), 'the first flow', 30_000)
+    const flows = new Program(own, host.enter([process.execPath, FLOWS_PROGRAM, 'client', '9090', '8']))
+    await flows.says(/"open"/)
+    const moved = async (): Promise<void> => {
+      const seen = flows.stdout.trim().split('\n').length
+      flows.stdin.write('move\n')
+      await waitFor(() => flows.stdout.trim().split('\n').length > seen, 'the flows to move', 60_000)
+      const last = JSON.parse(flows.stdout.trim().split('\n').at(-1) ?? '') as { readonly faults: string[] }
+      assert.deepEqual(last.faults, [])
+    }
+    const agent = mainPid(root)
+    const served = 'ready: a of example.org'
+
+    declare('later.yaml', forward(9091))
+    root.run('systemctl', 'reload', 'warren')
+    // Without a wait.
+    assert.ok(echoes(host, 9091))
+    assert.equal(root.property('warren.service', 'StatusText'), served)
+    await moved()
+
+    declare('later.yaml', 'forward: []\n')
+    assert.throws(() => root.run('systemctl', 'reload', 'warren'), /Job for warren\.service failed/)
+    assert.equal(root.property('warren.service', 'ActiveState'), 'active')
+    const wrong = /later\.yaml:1:1: unknown key "forward".*Did you mean "forwards"/
+    const text = root.property('warren.service', 'StatusText')
+    assert.ok(text.startsWith(`${served}; not reloaded: `), text)
+    assert.match(text, wrong)
+    const log = root.run('journalctl', '--unit', 'warren', '--output', 'cat', '--no-pager')
+    assert.match(log, /^warren: INVALID_CONFIG: .*later\.yaml:1/m)
+    for (const port of [9090, 9091]) assert.ok(echoes(host, port))
+    await moved()
+
+    // As somebody does who knows no command of it.
+    root.run('rm', '/etc/warren/conf.d/later.yaml')
+    root.run('systemctl', 'kill', '--kill-whom=main', '--signal=HUP', 'warren')
+    await waitFor(() => root.property('warren.service', 'StatusText') === served, 'the reload after a signal')
+    await waitFor(() => root.property('warren.service', 'ActiveState') === 'active', 'the end of that reload')
+    assert.ok(!echoes(host, 9091))
+    await moved()
+    assert.equal(mainPid(root), agent)
+    assertNothingWasForbidden(root)
   }
-  const forward = (port: number): string =>
-    `forwards: [{ destination: ${SITE}, listen: "127.0.0.1:${port}", as: dev.shop.till.default, user: root }]\n`
-  const service = `services: [{ address: ${SITE}, user: root, tcp: "127.0.0.1:8080", server-user: any }]\n`
-  declare('site.yaml', service + forward(9090))
-  const server = new Program(own, host.enter([process.execPath, FLOWS_PROGRAM, 'server', '8080']))
-  await server.says(/listens/)
-  enable(root, 'WARREN_UP_OPTIONS="--init example.org"')
-  root.run('warren', 'allow', 'dev.*.*.*', SITE)
-  await waitFor(() => echoes(host, 9090), 'the first flow', 30_000)
-  const flows = new Program(own, host.enter([process.execPath, FLOWS_PROGRAM, 'client', '9090', '8']))
-  await flows.says(/"open"/)
-  const moved = async (): Promise<void> => {
-    const seen = flows.stdout.trim().split('\n').length
-    flows.stdin.write('move\n')
-    await waitFor(() => flows.stdout.trim().split('\n').length > seen, 'the flows to move', 60_000)
-    const last = JSON.parse(flows.stdout.trim().split('\n').at(-1) ?? '') as { readonly faults: string[] }
-    assert.deepEqual(last.faults, [])
-  }
-  const agent = mainPid(root)
-  const served = 'ready: a of example.org'
-
-  declare('later.yaml', forward(9091))
-  root.run('systemctl', 'reload', 'warren')
-  // Without a wait.
-  assert.ok(echoes(host, 9091))
-  assert.equal(root.property('warren.service', 'StatusText'), served)
-  await moved()
-
-  declare('later.yaml', 'forward: []\n')
-  assert.throws(() => root.run('systemctl', 'reload', 'warren'), /Job for warren\.service failed/)
-  assert.equal(root.property('warren.service', 'ActiveState'), 'active')
-  const wrong = /later\.yaml:1:1: unknown key "forward".*Did you mean "forwards"/
-  const text = root.property('warren.service', 'StatusText')
-  assert.ok(text.startsWith(`${served}; not reloaded: `), text)
-  assert.match(text, wrong)
-  const log = root.run('journalctl', '--unit', 'warren', '--output', 'cat', '--no-pager')
-  assert.match(log, /^warren: INVALID_CONFIG: .*later\.yaml:1/m)
-  for (const port of [9090, 9091]) assert.ok(echoes(host, port))
-  await moved()
-
-  // As somebody does who knows no command of it.
-  root.run('rm', '/etc/warren/conf.d/later.yaml')
-  root.run('systemctl', 'kill', '--kill-whom=main', '--signal=HUP', 'warren')
-  await waitFor(() => root.property('warren.service', 'StatusText') === served, 'the reload after a signal')
-  await waitFor(() => root.property('warren.service', 'ActiveState') === 'active', 'the end of that reload')
-  assert.ok(!echoes(host, 9091))
-  await moved()
-  assert.equal(mainPid(root), agent)
-  assertNothingWasForbidden(root)
-})
+)
 
 test('an agent that stands still is started again by the watchdog of its unit', options, async t => {
   const own = scopeOf(t)
