@@ -140,7 +140,7 @@ test('a container of Kubernetes is what containerd says of its pod, whatever the
   assert.match(await register(entered, SHOP, a.socket), /PERMISSION_DENIED.*its pod is not established/)
 })
 
-test('containers that share the processes of their pod, or of the host, are told apart by their cgroups', {
+test('containers that share the processes of their pod, or of the host, are distinguished by their cgroups', {
   skip
 }, async t => {
   const on = await stage(t)

@@ -15,7 +15,7 @@ export const IMAGE = 'localhost/empty:1'
 const [OF_POD, OF_CONTAINER, OF_HOST] = [0, 1, 2]
 
 /** A pod as the kubelet asks for it. */
-export interface PodWish {
+export interface PodRequest {
   readonly namespace: string
   readonly name: string
   readonly annotations?: Readonly<Record<string, string>>
@@ -23,7 +23,7 @@ export interface PodWish {
   readonly pids?: 'pod' | 'host'
 }
 
-export interface Pod extends PodWish {
+export interface Pod extends PodRequest {
   readonly id: string
   readonly uid: string
   readonly config: object
@@ -58,8 +58,8 @@ export class Cri {
       (await (client as Record<string, (one: object) => Promise<Record<string, string>>>)[method]?.(request)) ?? {}
   }
 
-  async pod(wish: PodWish): Promise<Pod> {
-    const { namespace, name, annotations = {}, pids } = wish
+  async pod(asked: PodRequest): Promise<Pod> {
+    const { namespace, name, annotations = {}, pids } = asked
     const uid = randomUUID()
     const config = {
       metadata: { name, uid, namespace },
@@ -73,7 +73,7 @@ export class Cri {
       await this.#call('removePodSandbox', { podSandboxId: id })
       removeCgroups(`kubepods/pod${uid}`)
     })
-    return { ...wish, id, uid, config }
+    return { ...asked, id, uid, config }
   }
 
   /** A probe in a new container of a pod, with paths of the host under the same paths, or as FROM:AT. */
@@ -132,7 +132,7 @@ function removeCgroups(path: string): void {
   }
 }
 
-function namespaces(pids: PodWish['pids']): object {
+function namespaces(pids: PodRequest['pids']): object {
   const pid = pids === 'host' ? OF_HOST : pids === 'pod' ? OF_POD : OF_CONTAINER
   return { network: OF_HOST, pid, ipc: OF_POD }
 }
