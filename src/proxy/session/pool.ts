@@ -247,10 +247,7 @@ export class SessionPool {
   }
 
   /** What is known now of the ends of a session. */
-  async #present(
-    sourceId: string,
-    registrationId: string
-  ): Promise<{ destination: Candidate; context: DialContext }> {
+  async #present(sourceId: string, registrationId: string): Promise<{ destination: Candidate; context: DialContext }> {
     const destination = this.#deps.directory.byId(registrationId)
     if (destination === undefined) throw new WarrenError(ErrorCode.DestinationNotFound, 'it is not registered')
     return { destination, context: await this.#contexts.get(sourceId) }
