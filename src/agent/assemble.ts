@@ -288,12 +288,8 @@ async function serve(
     clock
   })
   await serveMetrics(base, () => stateOf({ ...built, readiness }))
-  detach(
-    log,
-    'free memory',
-    giveBackMemory(proxy, { collect: collectAllGarbage, log, clock, signal: stopping }),
-    stopping
-  )
+  const freeing = { collect: collectAllGarbage, log, clock, signal: stopping }
+  detach(log, 'free memory', giveBackMemory(proxy, freeing), stopping)
   resources.defer(() => readiness.drain())
   // A host that knows nobody, because it has lost its database, may still be found.
   const others = meshAddresses.length + members.addresses().length + config.bootstrap.length

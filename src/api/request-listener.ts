@@ -35,22 +35,13 @@ export interface ListenerOptions {
  * the adapter that comes with the library throws on a request line or Host that is not a URL, and prints to the console.
  */
 export function createRequestListener(options: ListenerOptions): RequestListener {
-  const { routes, service, gate, limits, log, metrics, stopping } = options
-  const router = createConnectRouter({
-    readMaxBytes: limits.maxBodyBytes,
-    // A compressed body of a few bytes could cost us far more than the limit in time.
-    acceptCompression: [],
-    // A misspelt field is an error and not ignored: a misspelt `whitelist` would change the permissions.
-    jsonOptions: { ignoreUnknownFields: false },
-    shutdownSignal: stopping
-  })
-  routes(router, { log, metrics, requestMs: limits.requestMs, service })
+  const { service, gate, limits, log, metrics, stopping } = options
   const version = packageVersion()
-  const handlers = new Map(router.handlers.map(handler => [handler.requestPath, handler]))
+  const handlers = once(() => handlersOf(options))
 
   const answer = async (request: Request, response: Response, from: CallFrom): Promise<void> => {
     const path = pathOf(request)
-    const handler = handlers.get(path)
+    const handler = handlers().get(path)
     if (handler === undefined) {
       const contentType = request.headers['content-type'] ?? JSON_TYPE
       await refuse(response, contentType, unknownCall(path, request.headers[VERSION_HEADER]), log, 404)
@@ -87,7 +78,7 @@ export function createRequestListener(options: ListenerOptions): RequestListener
     // A request whose body trickles in would hold its memory and its place for as long as it likes.
     const timer = setTimeout(() => {
       // What a client says in a conversation comes when it comes; those of each user are bounded as watches are.
-      const isConversation = handlers.get(pathOf(request))?.method.methodKind === 'bidi_streaming'
+      const isConversation = handlers().get(pathOf(request))?.method.methodKind === 'bidi_streaming'
       if (!request.complete && !isConversation) destroy(response)
     }, limits.bodyMs)
     response.once('close', () => clearTimeout(timer))
@@ -99,6 +90,29 @@ export function createRequestListener(options: ListenerOptions): RequestListener
       log.debug('request failed', { method: request.method ?? '', err })
       destroy(response)
     })
+  }
+}
+
+/** The calls of `routes` by their path. Not made before the first call: that was 3 % of a start. */
+function handlersOf({ routes, service, limits, log, metrics, stopping }: ListenerOptions) {
+  const router = createConnectRouter({
+    readMaxBytes: limits.maxBodyBytes,
+    // A compressed body of a few bytes could cost us far more than the limit in time.
+    acceptCompression: [],
+    // A misspelt field is an error and not ignored: a misspelt `whitelist` would change the permissions.
+    jsonOptions: { ignoreUnknownFields: false },
+    shutdownSignal: stopping
+  })
+  routes(router, { log, metrics, requestMs: limits.requestMs, service })
+  return new Map(router.handlers.map(handler => [handler.requestPath, handler]))
+}
+
+/** Calls `make` when the value is needed for the first time. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
   }
 }
 

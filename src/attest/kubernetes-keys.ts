@@ -1,4 +1,4 @@
-import { fstatSync, openSync, closeSync, readFileSync, constants } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { ErrorCode, fileFault, WarrenError } from '../core/index.ts'
 
 /** A set of keys has a few KB. */

@@ -47,8 +47,6 @@ export interface WorkloadsDeps extends TargetDeps {
 }
 
 const EXPIRY_CHECK_MS = 500
-/** The same without a registration: the first one that expires may be so much late. */
-const EMPTY_CHECK_MS = 2_000
 
 /** The registrations of this host: grants, tokens, life and end. */
 export class Workloads {
@@ -68,12 +66,7 @@ export class Workloads {
     const { log, listenDir } = this.#deps
     clearListenDirectories(listenDir, log, this.#table.all())
     const { signal } = this.#stopping
-    const expiry = loop(
-      log,
-      'workload expiry',
-      { intervalMs: () => (this.#table.size === 0 ? EMPTY_CHECK_MS : EXPIRY_CHECK_MS), signal },
-      () => this.#expire()
-    )
+    const expiry = loop(log, 'workload expiry', { intervalMs: () => EXPIRY_CHECK_MS, signal }, () => this.#expire())
     detach(log, 'workload expiry', expiry, signal)
   }
 

@@ -77,7 +77,10 @@ test('a service account is that of the pod if the cluster has signed so for this
   const refused: Readonly<Record<string, string>> = {
     'of another pod': await signed(key, claims({ pod: { name: 'cart-0', uid: UID.replace('2', '3') } })),
     'of a pod of another name': await signed(key, claims({ pod: { name: 'cart-1', uid: UID } })),
-    'of another namespace': await signed(key, { ...claims({ namespace: 'evil' }), sub: 'system:serviceaccount:evil:cart' }),
+    'of another namespace': await signed(key, {
+      ...claims({ namespace: 'evil' }),
+      sub: 'system:serviceaccount:evil:cart'
+    }),
     'of no pod': await signed(key, claims({ pod: undefined })),
     'with another subject': await signed(key, { ...claims(), sub: 'system:serviceaccount:shop:root' }),
     'without an end': await signed(key, endless),
@@ -107,14 +110,16 @@ test('a service account is that of the pod if the cluster has signed so for this
 })
 
 test('a token is looked for where the runtime mounted one of this pod, and not elsewhere', () => {
-  const volume = (pod: string, more = ''): string => `/var/lib/kubelet/pods/${pod}/volumes/kubernetes.io~projected/a${more}`
+  const volume = (pod: string, more = ''): string =>
+    `/var/lib/kubelet/pods/${pod}/volumes/kubernetes.io~projected/a${more}`
   const sources = (...all: readonly unknown[]) =>
     kubernetesContainer(ofPod, { mounts: all.map(source => ({ source })) })?.tokenDirectories
   assert.deepEqual(sources('/etc', volume(UID), volume('other'), volume(UID, '/b'), 7, undefined), [volume(UID)])
   assert.equal(sources(...Array.from({ length: 50 }, () => volume(UID)))?.length, 8)
   for (const config of [undefined, 7, {}, { mounts: 'x' }, { mounts: [null, 'x'] }])
     assert.deepEqual(kubernetesContainer(ofPod, config)?.tokenDirectories, [])
-  for (const name of ['', 'a/b', '..', 'a b']) assert.equal(kubernetesContainer({ ...ofPod, namespace: name }, {}), undefined)
+  for (const name of ['', 'a/b', '..', 'a b'])
+    assert.equal(kubernetesContainer({ ...ofPod, namespace: name }, {}), undefined)
 })
 
 test('keys that others may write, or that are no public ones, are refused at the start of the agent', asRoot, t => {
@@ -183,8 +188,17 @@ test('CRI-O has its bundles apart from its store, and its pod in the record of w
   const [run, store] = [place(t), place(t)]
   const bundle = join(run, 'overlay-containers', 'c1', 'userdata')
   const records = [
-    { id: 's1', names: ['k8s_POD'], metadata: JSON.stringify({ 'pod-id': 's1', 'metadata-name': 'cart-0', namespace: 'shop', uid: UID }) },
-    { id: 'c1', names: ['k8s_cart'], image: IMAGE, metadata: JSON.stringify({ 'pod-id': 's1', 'metadata-name': 'cart' }) }
+    {
+      id: 's1',
+      names: ['k8s_POD'],
+      metadata: JSON.stringify({ 'pod-id': 's1', 'metadata-name': 'cart-0', namespace: 'shop', uid: UID })
+    },
+    {
+      id: 'c1',
+      names: ['k8s_cart'],
+      image: IMAGE,
+      metadata: JSON.stringify({ 'pod-id': 's1', 'metadata-name': 'cart' })
+    }
   ]
   write(join(run, 'overlay-containers', 'volatile-containers.json'), records)
   write(join(store, 'overlay-images', 'images.json'), [{ id: IMAGE }])

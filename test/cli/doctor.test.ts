@@ -59,6 +59,11 @@ const HEALTHY: Facts = {
   names: []
 }
 
+const made = (how: 'punched' | 'reverse', role: string, result: string, value: number) => ({
+  name: `warren_${how}_connections_total`,
+  labels: { role, result },
+  value
+})
 const certificate = (alarm: string) => [
   { kind: 'node', subject: 'a', notAfterMs: 1n, alarm, problem: 'nobody answers' }
 ]
@@ -135,6 +140,20 @@ const FAULTS: ReadonlyArray<readonly [what: string, fault: Partial<Facts>, check
     'fail',
     /60000 of 65536/
   ],
+  [
+    'a NAT that cannot be passed',
+    { samples: [made('punched', 'invited', 'failed', 4)] },
+    'reach',
+    'warn',
+    /none of 4 .* relays carry/
+  ],
+  [
+    'a host that nobody dials, and that dials nobody',
+    { samples: [made('reverse', 'dialler', 'failed', 3)] },
+    'reach',
+    'warn',
+    /could not dial back in 3/
+  ],
   ['only loopback', status({ dataAddresses: ['127.0.0.1:7461'] }), 'addresses', 'fail', /only loopback/],
   ['alone', status({ dataAddresses: ['127.0.0.1:7461'], members: 1 }), 'addresses', 'warn', /only loopback/],
   ['left out', status({ leftOutCount: 3 }), 'addresses', 'warn', /3 addresses/],
@@ -153,6 +172,18 @@ test('of a healthy host the doctor finds nothing', () => {
     findingsOf(HEALTHY).filter(({ verdict }) => verdict !== 'ok'),
     []
   )
+})
+
+test('the doctor says by which ways others have reached a host that they cannot dial', () => {
+  const samples = [
+    made('reverse', 'dialler', 'ok', 2),
+    made('punched', 'invited', 'ok', 1),
+    made('punched', 'invited', 'failed', 1)
+  ]
+  const found = findingsOf({ ...HEALTHY, samples: [...(HEALTHY.samples as typeof samples), ...samples] })
+  const reach = found.find(({ check }) => check === 'reach')
+  assert.equal(reach?.verdict, 'ok')
+  assert.match(reach?.text ?? '', /reverse .*2 times.*punched \(1 times/)
 })
 
 for (const [what, fault, check, verdict, text] of FAULTS) {

@@ -48,7 +48,13 @@ function clusterOf(scope: Scope): Cluster {
 async function tokenOf(key: KeyObject, pod: Pick<Pod, 'namespace' | 'name' | 'uid'>, account: string): Promise<string> {
   const { namespace, name, uid } = pod
   const nowS = Math.floor(Date.now() / 1_000)
-  const claims = { namespace, node: { name: 'a' }, pod: { name, uid }, serviceaccount: { name: account, uid: 'x' }, warnafter: nowS }
+  const claims = {
+    namespace,
+    node: { name: 'a' },
+    pod: { name, uid },
+    serviceaccount: { name: account, uid: 'x' },
+    warnafter: nowS
+  }
   return await new SignJWT({ 'kubernetes.io': claims })
     .setProtectedHeader({ alg: 'RS256', kid: 'one' })
     .setIssuer('https://kubernetes.default.svc.cluster.local')
@@ -85,7 +91,9 @@ async function stage(t: TestContext) {
 const register = async (probe: Probe, address: string, socket = SOCKET): Promise<string> =>
   await probe.call(socket, 'WorkloadService/Register', { address })
 
-test('a container of Kubernetes is what containerd says of its pod, whatever the pod and its image say', { skip }, async t => {
+test('a container of Kubernetes is what containerd says of its pod, whatever the pod and its image say', {
+  skip
+}, async t => {
   const on = await stage(t)
   if (on === undefined) return
   const { scope, a, cluster, containerd, mounts } = on
@@ -100,10 +108,14 @@ test('a container of Kubernetes is what containerd says of its pod, whatever the
 
   const genuine = await tokenOf(cluster.key, shop, 'cart')
   const cart = await cri.probe(shop, 'cart', [...mounts, tokenVolume(scope, shop, genuine)])
-  for (const address of [WEB, SHOP, ACCOUNT, 'dev.shop.uid.default']) assert.match(await register(cart, address), /"token"/)
+  for (const address of [WEB, SHOP, ACCOUNT, 'dev.shop.uid.default'])
+    assert.match(await register(cart, address), /"token"/)
   // Another container of the pod, to which the kubelet gives no token.
   const side = await cri.probe(shop, 'side', mounts)
-  assert.match(await register(side, WEB), /PERMISSION_DENIED.*its container is shop\/side, and the entry asks for shop\/cart/)
+  assert.match(
+    await register(side, WEB),
+    /PERMISSION_DENIED.*its container is shop\/side, and the entry asks for shop\/cart/
+  )
   assert.match(await register(side, SHOP), /"token"/)
   assert.match(await register(side, ACCOUNT), /PERMISSION_DENIED.*its service account is not established/)
 
@@ -128,7 +140,9 @@ test('a container of Kubernetes is what containerd says of its pod, whatever the
   assert.match(await register(entered, SHOP, a.socket), /PERMISSION_DENIED.*its pod is not established/)
 })
 
-test('containers that share the processes of their pod, or of the host, are told apart by their cgroups', { skip }, async t => {
+test('containers that share the processes of their pod, or of the host, are told apart by their cgroups', {
+  skip
+}, async t => {
   const on = await stage(t)
   if (on === undefined) return
   const { a, containerd, mounts } = on
@@ -150,7 +164,10 @@ test('a container of containerd alone is its id, and none of Kubernetes', { skip
   const annotations = Object.entries(CLAIMS).flatMap(([name, value]) => ['--annotation', `${name}=${value}`])
   const probe = await containerd.probe('cart', mounts, annotations)
   assert.match(await register(probe, WEB), /"token"/)
-  assert.match(await register(probe, SHOP), /PERMISSION_DENIED.*its container is cart, and the entry asks for shop\/cart/)
+  assert.match(
+    await register(probe, SHOP),
+    /PERMISSION_DENIED.*its container is cart, and the entry asks for shop\/cart/
+  )
   const other = await containerd.probe('other', mounts)
   assert.match(await register(other, WEB), /PERMISSION_DENIED.*its container is other/)
   const outside = await Probe.start(scope)

@@ -26,7 +26,9 @@ profile wt-other flags=(attach_disconnected) { /** mrwlkix, capability, network,
 profile wt-loose flags=(attach_disconnected, complain) { /** mrwlkix, }
 `
 
-test('a profile of AppArmor counts while a kernel enforces it, and a confined process takes no other', { skip }, async t => {
+test('a profile of AppArmor counts while a kernel enforces it, and a confined process takes no other', {
+  skip
+}, async t => {
   if (!['linux.uml', 'apparmor_parser', 'curl'].every(one => needsCommand(t, one))) return
   const scope = scopeOf(t)
   const profiles = join(scope.directory(), 'profiles')
@@ -73,7 +75,9 @@ user system_u roles system_r;
 ${SIDS.map(name => `sid ${name} system_u:system_r:wt_base_t`).join('\n')}
 `
 
-test('a label of SELinux counts while a kernel enforces it, and a confined process takes no other', { skip }, async t => {
+test('a label of SELinux counts while a kernel enforces it, and a confined process takes no other', {
+  skip
+}, async t => {
   if (!['linux.uml', 'checkpolicy', 'curl'].every(one => needsCommand(t, one))) return
   const scope = scopeOf(t)
   const [source, policy] = [join(scope.directory(), 'policy.conf'), join(scope.directory(), 'policy')]

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { chmodSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { asRoot, at, needsCommand, type Scope, scopeOf, TestAgent } from '../harness/index.ts'
+import { asRoot, at, needsCommand, programsForOthers, type Scope, scopeOf, TestAgent } from '../harness/index.ts'
 import { Probe } from '../integration/support/probe.ts'
 import { Podman } from './support/podman.ts'
 
@@ -162,4 +162,71 @@ test('a container of a user is that user’s, whatever it is called', { skip }, 
     [other, path]
   ] as const)
     assert.notEqual((await probe.ask('open', { path: at, text: 'x' })).data, 'from the container')
+})
+
+test('root of a user’s container gets no other name by what it can do from inside', { skip }, async t => {
+  const on = await stage(t)
+  if (on === undefined || !needsCommand(t, 'newuidmap')) return
+  const { a, scope, mounts } = on
+  const podman = new Podman(scope, OWNER)
+  const web = await podman.probe('web', mounts)
+  for (const user of ['0', String(OWNER)]) {
+    await a.cli('entry', 'add', '--container', 'web', '--container-user', user, WEB)
+  }
+  assert.match(await register(web), /"token"/)
+  // It may make namespaces and mounts, and sees a /run of its own.
+  const more = [
+    '--security-opt',
+    'seccomp=unconfined',
+    '--cap-add',
+    'SYS_ADMIN',
+    '--tmpfs',
+    '/run',
+    '--hostname',
+    'web'
+  ]
+  const other = await podman.probe('other', [...mounts, ...(await strangeState(scope, web.program.pid))], more)
+  assert.match(await register(other), /PERMISSION_DENIED.*its container is other, and the entry asks for web/)
+  for (const flags of [
+    ['--user', '--map-root-user'],
+    ['--mount', '--pid', '--fork']
+  ]) {
+    const nested = await podman.exec('other', ['/usr/bin/unshare', ...flags])
+    assert.match(await register(nested), /PERMISSION_DENIED/, flags.join(' '))
+    assert.doesNotMatch(await register(nested), /its container is web/, flags.join(' '))
+  }
+})
+
+/** A directory that looks like the state of a runtime, to be mounted where the runtime of the user has its own. */
+async function strangeState(scope: Scope, pid: number): Promise<readonly string[]> {
+  const directory = scope.directory()
+  const status = { pid, 'process-start-time': 1, 'cgroup-path': '', bundle: '/x' }
+  for (const id of ['web', 'a'.repeat(64)]) {
+    mkdirSync(join(directory, 'crun', id), { recursive: true })
+    writeFileSync(join(directory, 'crun', id, 'status'), JSON.stringify(status))
+  }
+  chmodSync(directory, 0o755)
+  return [`${directory}:/run/user/${OWNER}:ro`]
+}
+
+test('a sandbox of bubblewrap is no container, whatever it says of itself, and has no grant of its uid', {
+  skip
+}, async t => {
+  const on = await stage(t)
+  if (on === undefined || !needsCommand(t, 'bwrap')) return
+  const { scope, a, share } = on
+  await a.cli('entry', 'add', '--container', 'web', WEB)
+  await a.cli('entry', 'add', '--container', 'web', '--container-user', String(OWNER), WEB)
+  await a.cli('entry', 'add', '--uid', String(OWNER), SHOP)
+  const { node } = programsForOthers()
+  const system = ['/usr', '/bin', '/lib', '/lib64', dirname(node)].flatMap(path => ['--ro-bind', path, path])
+  const bound = [...system, '--ro-bind', share, '/run/warren', '--proc', '/proc', '--dev', '/dev']
+  const claims = ['--hostname', 'web', '--setenv', 'container', 'podman', '--dir', `/run/user/${OWNER}/crun/web`]
+  for (const isolation of [['--unshare-all'], ['--unshare-user', '--unshare-pid', '--unshare-uts']]) {
+    const sandbox = await Probe.start(scope, ([, ...argv]) =>
+      at({ uid: OWNER }, ['bwrap', ...isolation, ...bound, ...claims, node, ...argv])
+    )
+    for (const address of [WEB, SHOP])
+      assert.match(await register(sandbox, { address }), /PERMISSION_DENIED.*user namespace of its own/)
+  }
 })

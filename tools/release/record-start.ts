@@ -1,6 +1,6 @@
-// Writes start-modules.txt: the modules that every command executes, those that an agent has executed by the time that it is
-// ready, in that order, and which of their functions. Run it when that has changed (npm run record); a list that is out of date
-// costs time at the start and bytes, and nothing else.
+// Writes start-modules.txt: the modules that every command executes, those that an agent has executed by the time that it has
+// answered its first call, in that order, and which of their functions. Run it when that has changed (npm run record); a list that
+// is out of date costs time at the start and bytes, and nothing else.
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -79,8 +79,6 @@ async function record(files: Readonly<Record<string, string>>): Promise<{ agent:
   const listen = ['--listen', '127.0.0.1:0', '--data-listen', '127.0.0.1:0', '--no-mdns']
   const up = start('agent', 'up', '--init', 'example.org', '--name', 'a', ...where, ...listen)
   await ready(up.child.stderr as NodeJS.ReadableStream)
-  up.child.send('take')
-  await once(up.child, 'message')
   const commands: Recorded[] = []
   for (const [name, ...args] of [
     ['version', '--version'],
@@ -91,6 +89,9 @@ async function record(files: Readonly<Record<string, string>>): Promise<{ agent:
     if (code !== 0) throw new Error(`warren ${args.join(' ')} failed: ${code}`)
     commands.push(read(out))
   }
+  // With the first call that it answers: what a call needs is made then, and should not wait for compilation.
+  up.child.send('take')
+  await once(up.child, 'message')
   up.child.kill()
   await once(up.child, 'exit')
   return { agent: read(up.out), commands }

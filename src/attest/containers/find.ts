@@ -87,7 +87,8 @@ async function describe(found: Found, uid: number, options: FindOptions): Promis
   const { names, images, kubernetes } = stored
   const pod = stored.pod ?? podOf(cgroups)
   const pods = pod === undefined ? [] : [pod]
-  if (kubernetes === undefined) return { runtime: stored.pod === undefined ? 'podman' : 'cri-o', id, names, images, pods }
+  if (kubernetes === undefined)
+    return { runtime: stored.pod === undefined ? 'podman' : 'cri-o', id, names, images, pods }
   const says = await inKubernetes('cri-o', id, kubernetes, options)
   return { ...says, names: [...says.names, ...names], images, pods: [...says.pods, ...pods] }
 }

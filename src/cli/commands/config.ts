@@ -53,7 +53,11 @@ async function check(paths: readonly string[], command: Command): Promise<void> 
   else for (const fault of faults) print(printable(formatFault(fault)))
   const what = `${count} ${count === 1 ? 'file' : 'files'}`
   if (faults.length > 0) process.exitCode = Exit.Failed
-  say(faults.length === 0 ? `${what}: nothing is wrong` : `${what}: ${faults.length} faults`)
+  say(`${what}: ${inWords(faults.length)}`)
+}
+
+function inWords(faults: number): string {
+  return faults === 0 ? 'nothing is wrong' : faults === 1 ? '1 fault' : `${faults} faults`
 }
 
 async function defaultFiles() {

@@ -81,7 +81,15 @@ export function addEntry(program: Command): void {
       const wait = receiptsWait(context, options)
       const { exe = '', sha256 = '', unit = '', uid, gid, gateway: gateways = [], dnsName = [], ...others } = options
       const { wait: _wait, timeout: _timeout, ...more } = others
-      const { runtime = '', container = '', image = '', pod = '', containerUser = '', serviceAccount = '', ...labelled } = more
+      const {
+        runtime = '',
+        container = '',
+        image = '',
+        pod = '',
+        containerUser = '',
+        serviceAccount = '',
+        ...labelled
+      } = more
       const { selinux = '', apparmor = '', ...rest } = labelled
       const ofContainer = {
         containerRuntime: runtime,

@@ -4,6 +4,8 @@ import type { Clock, Logger } from '../../core/index.ts'
 const LOOK_MS = 5_000
 /** Looks in a row that found the process at rest. */
 const CALM_LOOKS = 2
+/** The same after which pages that were used once more are given back, without a collection: five minutes. */
+const LONG_LOOKS = 60
 /** More bytes of flows, or a larger share of a processor, between two looks: then the process is not at rest. */
 const QUIET_BYTES = 1024 * 1024
 const QUIET_SHARE = 0.1
@@ -68,6 +70,7 @@ export class Rest {
   look(): boolean {
     const { collect, release, log, clock } = this.#options
     this.#calmLooks = this.#isCalm() ? this.#calmLooks + 1 : 0
+    if (this.#calmLooks > 0 && this.#calmLooks % LONG_LOOKS === 0) release()
     const before = this.#heapBytes()
     if (this.#calmLooks < CALM_LOOKS || before - this.#settledBytes < WORTH_BYTES) return true
     this.#calmLooks = 0

@@ -50,9 +50,12 @@ export class Cri {
     const createConnection = () => connectSocket(runtime.socket)
     const sessionManager = new Http2SessionManager('http://localhost', {}, { createConnection })
     scope.defer(() => sessionManager.abort())
-    const client = createClient(service, createGrpcTransport({ baseUrl: 'http://localhost', sessionManager })) as unknown
+    const client = createClient(
+      service,
+      createGrpcTransport({ baseUrl: 'http://localhost', sessionManager })
+    ) as unknown
     this.#call = async (method, request) =>
-      await (client as Record<string, (one: object) => Promise<Record<string, string>>>)[method]?.(request) ?? {}
+      (await (client as Record<string, (one: object) => Promise<Record<string, string>>>)[method]?.(request)) ?? {}
   }
 
   async pod(wish: PodWish): Promise<Pod> {
@@ -88,7 +91,11 @@ export class Cri {
       logPath: `${name}.log`,
       linux: { securityContext: { namespaceOptions: namespaces(pod.pids) } }
     }
-    const { containerId = '' } = await this.#call('createContainer', { podSandboxId: pod.id, config, sandboxConfig: pod.config })
+    const { containerId = '' } = await this.#call('createContainer', {
+      podSandboxId: pod.id,
+      config,
+      sandboxConfig: pod.config
+    })
     await this.#call('startContainer', { containerId })
     return Object.assign(await probeWithin(this.#scope, this.#runtime.state, containerId), { containerId })
   }
@@ -100,7 +107,13 @@ export async function probeWithin(scope: Scope, state: string, id: string): Prom
     const path = join(scope.directory(), 'process.json')
     const ids = { uid: 0, gid: 0 }
     // Otherwise runc looks for the configuration of the container where annotations may have told it to.
-    const process = { terminal: false, user: ids, args: [programsForOthers().node, ...argv], env: ['PATH=/bin'], cwd: '/' }
+    const process = {
+      terminal: false,
+      user: ids,
+      args: [programsForOthers().node, ...argv],
+      env: ['PATH=/bin'],
+      cwd: '/'
+    }
     writeFileSync(path, JSON.stringify(process))
     return ['runc', '--root', state, 'exec', '--process', path, id]
   })

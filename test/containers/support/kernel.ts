@@ -19,7 +19,11 @@ export interface SecurityModule {
  *
  * The script has `call SOCKET METHOD JSON` and `as LABEL COMMAND…`, which runs the command with this label.
  */
-export async function bootWithAgent(scope: Scope, { name, setUp, takeLabel }: SecurityModule, script: string): Promise<string> {
+export async function bootWithAgent(
+  scope: Scope,
+  { name, setUp, takeLabel }: SecurityModule,
+  script: string
+): Promise<string> {
   const init = join(scope.directory(), 'init')
   const up = ['--init', 'example.org', '--name', 'a', '--runtime-dir', '/run/warren', '--state-dir', '/run/state']
   const ports = ['--listen', '127.0.0.1:7460', '--data-listen', '127.0.0.1:7461']

@@ -62,10 +62,10 @@ export class Podman {
     )
   }
 
-  /** A probe started in a container that runs. */
-  async exec(name: string): Promise<Probe> {
+  /** A probe started in a container that runs, by a command that may change where it is. */
+  async exec(name: string, by: readonly string[] = []): Promise<Probe> {
     const { node } = programsForOthers()
-    return await Probe.start(this.#scope, ([, ...argv]) => this.command(['exec', '-i', name, node, ...argv]))
+    return await Probe.start(this.#scope, ([, ...argv]) => this.command(['exec', '-i', name, ...by, node, ...argv]))
   }
 
   command(args: readonly string[]): string[] {

@@ -173,9 +173,23 @@ export const REGISTRY: readonly Mutant[] = [
   {
     breaks: 'A host that is suspected and silent for long keeps no change waiting.',
     file: 'src/registry/replication.ts',
-    find: 'if (suspect && monotonicMs',
-    replace: 'if (!suspect && monotonicMs',
+    find: 'receivedMonotonicMs) >= SILENT_MS',
+    replace: 'receivedMonotonicMs) < SILENT_MS',
     tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'A host whose last renewal is old is waited for when its suspicion is not.',
+    file: 'src/registry/replication.ts',
+    find: 'Math.max(suspectMonotonicMs, receivedMonotonicMs)',
+    replace: 'receivedMonotonicMs',
+    tests: ['test/registry/content-sync.test.ts']
+  },
+  {
+    breaks: 'A host that rests asks often again when a peer that asks holds something else.',
+    file: 'src/registry/answer.ts',
+    find: 'if (owners.length > 0) onDifference',
+    replace: 'if (owners.length < 0) onDifference',
+    tests: ['test/registry/sync-pace.test.ts']
   },
   {
     breaks:

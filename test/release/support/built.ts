@@ -7,9 +7,9 @@ import type { Scope } from '../../harness/index.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..', '..')
 
-/** Builds the executable for this machine, as `npm run release` does. Undefined where none is made for it. */
-export async function builtExecutable(scope: Scope): Promise<string | undefined> {
-  const platform = PLATFORMS.find(({ arch }) => arch === process.arch)
+/** Builds the executable for an architecture, as `npm run release` does. Undefined where none is made for it. */
+export async function builtExecutable(scope: Scope, arch: string = process.arch): Promise<string | undefined> {
+  const platform = PLATFORMS.find(one => one.arch === arch)
   if (platform === undefined || process.platform !== 'linux') return undefined
   const work = scope.directory()
   const code = join(work, 'warren.cjs')

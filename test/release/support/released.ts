@@ -46,6 +46,13 @@ export class Release {
   }
 }
 
+/** A file for another architecture in the directory that TEST_RELEASE_DIR names; undefined if there is none. */
+export function givenFile(pattern: RegExp): string | undefined {
+  if (given === undefined) return undefined
+  const name = readdirSync(given).find(one => pattern.test(one))
+  return name === undefined ? undefined : join(given, name)
+}
+
 /** A new signing key. */
 export function signingKey(scope: Scope): string {
   const key = join(scope.directory(), 'key.pem')

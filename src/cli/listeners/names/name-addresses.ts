@@ -1,7 +1,15 @@
 import { randomInt } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { claimDirectory, ErrorCode, fileFault, systemCode, tryLock, WarrenError, writeOutput } from '../../../core/index.ts'
+import {
+  claimDirectory,
+  ErrorCode,
+  fileFault,
+  systemCode,
+  tryLock,
+  WarrenError,
+  writeOutput
+} from '../../../core/index.ts'
 
 export interface NameAddressesOptions {
   /** Called when the addresses could not be written. */
