@@ -4,8 +4,7 @@ import {
   AnnouncedHosts,
   type Announcer,
   Enforcement,
-  handedRegistry,
-  leaveRegistry,
+  handOnRegistry,
   Readiness,
   wireCarriers,
   wireMesh,
@@ -208,11 +207,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
   const { events, log } = base
   const { mesh, registry, heard, policy, evictions } = cluster
   const synchronised = Promise.withResolvers<void>()
-  const onSynchronised = (machine: string): void => {
-    heard.heard(machine)
-    synchronised.resolve()
-  }
-  wireMesh(mesh, registry, policy, onSynchronised, log)
+  wireMesh(mesh, registry, policy, machine => synchronised.resolve(heard.heard(machine)), log)
   wireRenewals(mesh, ca.renewals)
   wireAuthorities(mesh, ca.authorityService)
   wireTrust(mesh, ca.trustService)
@@ -243,13 +238,9 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   await ca.joins.renew()
   const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
   if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
-  // The kernel closes what the next process does not get, and sooner.
   resources.defer(() => (restart?.handover.isFollowed === true ? mesh.abandon() : mesh.stop()))
   const handover = restart?.handover
-  if (handover !== undefined) {
-    leaveRegistry(handover, registry.state, base.hostClock, () => hostsOf(proxy.flows()))
-    registry.adopt(handedRegistry(handover))
-  }
+  handOnRegistry(handover, registry, base.hostClock, () => proxy.flows())
   await mesh.start()
   mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   // After the flows have ended with their reason: other hosts drop what is registered here.
@@ -310,11 +301,4 @@ async function serve(
   await within(FIRST_ATTEMPTS_MS, [stopping], signal => raceAbort(first, signal)).catch(() => {})
   const { machine, trustDomain } = membership
   log.info('agent ready', { machine, trustDomain, peer: mesh.peer, addresses: mesh.addresses() })
-}
-
-// Of flows that can continue in the next process.
-function hostsOf(flows: readonly { readonly source: string; readonly destination: string }[]): ReadonlySet<string> {
-  return new Set(
-    flows.flatMap(({ source, destination }) => [source, destination]).map(text => text.split('.')[4] ?? '')
-  )
 }

@@ -1,5 +1,6 @@
 import { type Clock, hostMonotonicMs, type Left, type ProcessHandover } from '../core/index.ts'
 import { type HandedState, handedStates, type RegistryState } from '../registry/index.ts'
+import type { RegistryService } from './registry-service.ts'
 
 /** The name under which the registry is left to the next process. */
 const REGISTRY = 'registry'
@@ -10,8 +11,30 @@ interface LeftStates {
   readonly agesMs: readonly number[]
 }
 
-/** Leaves to the next process what this one knows of other hosts at the handover; of those with flows in any case. */
-export function leaveRegistry(
+/** The texts of its two addresses. */
+interface Ends {
+  readonly source: string
+  readonly destination: string
+}
+
+/** Takes in what the process before knew of other hosts, and leaves the same to the next one: first of hosts with flows. */
+export function handOnRegistry(
+  handover: ProcessHandover | undefined,
+  registry: Pick<RegistryService, 'state' | 'adopt'>,
+  clock: Clock,
+  flows: () => readonly Ends[]
+): void {
+  if (handover === undefined) return
+  leaveRegistry(handover, registry.state, clock, () => machinesOf(flows()))
+  registry.adopt(handedRegistry(handover))
+}
+
+function machinesOf(flows: readonly Ends[]): ReadonlySet<string> {
+  const texts = flows.flatMap(({ source, destination }) => [source, destination])
+  return new Set(texts.map(text => text.split('.')[4] ?? ''))
+}
+
+function leaveRegistry(
   handover: ProcessHandover,
   state: RegistryState,
   clock: Clock,
@@ -26,7 +49,7 @@ export function leaveRegistry(
 }
 
 /** What the process before knew of other hosts. Each state is signed by its owner, and nothing of it is verified yet. */
-export function handedRegistry(handover: ProcessHandover): HandedState[] {
+function handedRegistry(handover: ProcessHandover): HandedState[] {
   const { data, bytes = [] }: Left = handover.take(REGISTRY) ?? {}
   if (data === undefined) return []
   const { atMs, agesMs } = data as LeftStates

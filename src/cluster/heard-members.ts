@@ -14,7 +14,7 @@ export class HeardMembers {
   }
 
   /** This process has everything that the host had a moment ago. */
-  heard(machine: string): void {
+  readonly heard = (machine: string): void => {
     this.#machines.add(machine)
   }
 

@@ -29,7 +29,7 @@ export {
 export { FailureService } from './failure/index.ts'
 export { followRegistry, type Versioned } from './follow-registry.ts'
 export { gatherOnMesh } from './gather/index.ts'
-export { handedRegistry, leaveRegistry } from './handed-registry.ts'
+export { handOnRegistry } from './handed-registry.ts'
 export { HeardMembers } from './heard-members.ts'
 export { type Inquiries, inquiriesOnMesh } from './inquiries.ts'
 export { type LostHost, LostHosts } from './lost-hosts.ts'

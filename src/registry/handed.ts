@@ -15,17 +15,27 @@ export interface HandedState {
 }
 
 /** Other hosts whose states are handed over. Each costs the next process a verification before it can do anything else. */
-export const MAX_HANDED_STATES = 256
+const MAX_HANDED_STATES = 256
 /** Sizes of sets, in all. */
 const MAX_HANDED_BYTES = 16 * 1024 * 1024
+/**
+ * At least this part of a lease must be left: a flow that continues by it would be cut if it ended before the mesh brings the next
+ * head.
+ */
+const MIN_LEASE_PART = 4
 /** The head, its signature and a chain. */
 const OTHER_BYTES = 4 * MAX_HEAD_BYTES
 
 /**
- * What is held of other hosts, for the next process of this agent: of at most 256, and those named by `first` before others. Suspects
- * are left out: that process looks itself.
+ * What is held of other hosts, for the next process of this agent: of at most `most`, and those named by `first` before others.
+ * Suspects are left out: that process looks itself. @default for `most`: 256
  */
-export function handedStates(state: RegistryState, first: ReadonlySet<string>, now: Now): HandedState[] {
+export function handedStates(
+  state: RegistryState,
+  first: ReadonlySet<string>,
+  now: Now,
+  most = MAX_HANDED_STATES
+): HandedState[] {
   const live = (entry: Entry): boolean =>
     entry.owner !== state.own.peer &&
     !entry.suspect &&
@@ -33,7 +43,7 @@ export function handedStates(state: RegistryState, first: ReadonlySet<string>, n
   const isFirst = ({ sealed }: Entry): boolean => first.has(sealed.head.machine)
   const all = [...state.entries.values()].filter(live).sort((a, b) => Number(isFirst(b)) - Number(isFirst(a)))
   let left = MAX_HANDED_BYTES
-  const some = all.slice(0, MAX_HANDED_STATES).filter(({ set }) => {
+  const some = all.slice(0, most).filter(({ set }) => {
     if (set.bytes > left) return false
     left -= set.bytes
     return true
@@ -53,7 +63,7 @@ export function handedStates(state: RegistryState, first: ReadonlySet<string>, n
  * Takes in what the process before knew, each with the verification of a state that a peer sends; what does not pass is left out.
  * Nothing is acknowledged: that process has done it.
  *
- * A lease goes on: the head counts as received when the process before received it.
+ * A lease goes on: the head counts as received when the process before received it. One that is about to end is left out.
  */
 export function takeHanded(state: RegistryState, handed: readonly HandedState[], now: Now): Effect[] {
   return handed.flatMap(({ bytes, ageMs }) => {
@@ -61,7 +71,7 @@ export function takeHanded(state: RegistryState, handed: readonly HandedState[],
     try {
       const message = decode(registryPb.OwnerStateSchema, bytes, MAX_HANDED_BYTES + OTHER_BYTES)
       const { head } = openHead(message.head, state.trustDomain, state.limits)
-      if (leaseLeftMs(head, received.monotonicMs, now) <= 0) return []
+      if (leaseLeftMs(head, received.monotonicMs, now) < head.leaseMs / MIN_LEASE_PART) return []
       const { effects } = handleState(state, state.own.peer, message, received)
       return effects.filter(({ type }) => type !== 'send-ack')
     } catch {
