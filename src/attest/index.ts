@@ -10,7 +10,15 @@ export type { ContainerFacts } from './containers/index.ts'
 export { type Listener, listenerOf, type PeerCredentials, peerCredentials, peerUser } from './credentials.ts'
 export { DirectoryService } from './directory-service.ts'
 export { executableOf } from './executable.ts'
-export { callerOfLoopback, callerOfUnix, senderOfLoopback, type UidOfCaller, type UidOfSender } from './local-caller.ts'
+export {
+  callerOfLoopback,
+  callerOfUnix,
+  callersBeside,
+  type IsBeside,
+  senderOfLoopback,
+  type UidOfCaller,
+  type UidOfSender
+} from './local-caller.ts'
 export { pathInside } from './path-inside.ts'
 export { type AskPort, type PortHolder, type PortQuestion, portLookup } from './ports/index.ts'
 export { descriptorOfHandle, effectiveUidOf, heldProcess, type ProcessHandle, processHandle } from './process-handle.ts'

@@ -4,6 +4,7 @@ import { descriptorOf, ErrorCode, type HostPort, WarrenError, withoutMapping } f
 import { peerUser } from './credentials.ts'
 import { type AskPort, meaninglessUid, type PortHolder, portLookup } from './ports/index.ts'
 import { platform, processReader } from './select.ts'
+import { sameUser } from './view.ts'
 
 /** The uid of the user at the other end of an accepted connection. Throws PERMISSION_DENIED if it is unknown. */
 export type UidOfCaller = (socket: Socket) => number
@@ -21,6 +22,24 @@ export function callerOfUnix(): UidOfCaller {
     // The root directory of another user's process may be unreadable; its pids are known to everybody.
     if (uid === process.getuid?.() ? view.isOfHost : view.sharesPids) return uid
     throw denied(`the caller ${view.whyNot}`)
+  }
+}
+
+/** Whether who connected to a unix socket is a process of this user that sees the host as process `pid` does, which must be alive. */
+export type IsBeside = (socket: Socket, pid: number) => boolean
+
+/**
+ * How the processes beside one are told from others. The function throws PERMISSION_DENIED if the kernel does not say who connected.
+ *
+ * Where this process is in a container itself, the uid alone decides: it cannot tell views apart.
+ */
+export function callersBeside(): IsBeside {
+  const reader = processReader()
+  const { key } = reader.viewOf(process.pid)
+  const uid = process.getuid?.() ?? 0
+  return (socket, pid) => {
+    if (key === undefined) return platform().credentialsOf(descriptorOf(socket)).uid === uid
+    return sameUser(peerUser(socket), { uid, view: reader.viewOf(pid) })
   }
 }
 

@@ -3,8 +3,9 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import fc from 'fast-check'
 import { TakenFrames } from '../../src/api/http2-authority/frames.ts'
-import { withTakenAuthority } from '../../src/api/http2-authority/header-block.ts'
+import { Authorities } from '../../src/api/http2-authority/header-block.ts'
 import { decodeHuffman } from '../../src/api/http2-authority/huffman.ts'
 import { serveLocal, workloadRoutes } from '../../src/api/index.ts'
 import { silentLogger } from '../../src/core/index.ts'
@@ -16,6 +17,7 @@ const PATH = '/run/warren/agent.sock'
 const PATH_IN_HUFFMAN = Buffer.from('62cb6a63c0ecb0b530398b525741c9d7', 'hex')
 const TAKEN = '_run_warren_agent.sock'
 const HEADERS = 1
+const CONTINUATION = 9
 const DATA = 0
 const SETTINGS = 4
 const STATUS_200 = 0x88
@@ -36,6 +38,7 @@ function text(value: string | Buffer): Buffer {
     : Buffer.concat([Buffer.of(0x80 | value.length), value])
 }
 
+const withTakenAuthority = (block: Buffer): Buffer => new Authorities().taken(block)
 const named = (name: string, value: string): Buffer => Buffer.concat([Buffer.of(0), text(name), text(value)])
 const authority = (value: string | Buffer): Buffer => Buffer.concat([Buffer.of(0x41), text(value)])
 /** The first field that was added to the table. */
@@ -51,6 +54,27 @@ function call(stream: number, of: Buffer): Buffer {
     named('content-type', 'application/json')
   ])
   return Buffer.concat([frame(HEADERS, 0x04, stream, block), frame(DATA, 0x01, stream, Buffer.from('{}'))])
+}
+
+/** The frames of these bytes. */
+function split(bytes: Buffer): Buffer[] {
+  const frames: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += frames.at(-1)?.length ?? 1)
+    frames.push(bytes.subarray(at, at + 9 + bytes.readUIntBE(at, 3)))
+  return frames
+}
+
+/** A block of headers in frames that end at these places of it. */
+function fragmented(stream: number, block: Buffer, ends: readonly number[]): Buffer[] {
+  const bounds = [0, ...ends, block.length]
+  return bounds.slice(1).map((end, index) => {
+    const type = index === 0 ? HEADERS : CONTINUATION
+    return frame(type, index === ends.length ? 0x04 : 0, stream, block.subarray(bounds[index], end))
+  })
+}
+
+function padded(stream: number, block: Buffer, bytes: number): Buffer {
+  return frame(HEADERS, 0x0c, stream, Buffer.concat([Buffer.of(bytes), block, Buffer.alloc(bytes)]))
 }
 
 /** Collects the first byte of each frame with headers that comes. */
@@ -111,6 +135,26 @@ test('a call that comes with the first bytes of its connection is answered, what
   }
 })
 
+test('a call is answered without an authority, with one whose name is a literal, and in fragments', async t => {
+  const path = await serve(t)
+  const [headers = Buffer.alloc(0), data = Buffer.alloc(0)] = split(call(1, authority(PATH)))
+  const block = headers.subarray(9)
+  for (const [what, sent] of [
+    ['no authority', call(1, Buffer.alloc(0))],
+    ['a literal name', call(1, named(':authority', PATH))],
+    // In the middle of the authority, with an empty fragment behind it.
+    ['fragments', Buffer.concat([...fragmented(1, block, [48, 50, 50, 70]), data])],
+    ['padding', Buffer.concat([padded(1, block, 40), data])]
+  ] as const) {
+    const socket = connect({ path })
+    t.after(() => socket.destroy())
+    const statuses = statusesOn(socket)
+    socket.write(Buffer.concat([PREFACE, frame(SETTINGS, 0, 0, Buffer.alloc(0)), sent]))
+    await until(() => statuses.length === 1)
+    assert.deepEqual(statuses, [STATUS_200], what)
+  }
+})
+
 test('only the authority changes, and keeps its length: the tables of both ends stay the same', () => {
   const others = [
     Buffer.of(0x83, 0x86),
@@ -133,6 +177,22 @@ test('only the authority changes, and keeps its length: the tables of both ends 
     withTakenAuthority(Buffer.concat([encoded, Buffer.from(long)])),
     Buffer.concat([encoded, Buffer.from('_'.repeat(5_000))])
   )
+})
+
+test('an authority is added to a call alone, behind changes of the table, and never beside one that the table may have', () => {
+  const added = Buffer.concat([Buffer.of(1), text('localhost')])
+  const size = Buffer.of(0x3f, 0xe1, 0x1f)
+  const call = Buffer.concat([Buffer.of(0x83, 0x86), named('a', 'b')])
+  assert.deepEqual(withTakenAuthority(Buffer.concat([size, call])), Buffer.concat([size, added, call]))
+  const put = Buffer.concat([Buffer.of(0x02), text('PUT')])
+  assert.deepEqual(withTakenAuthority(put), Buffer.concat([added, put]))
+  const trailers = named('grpc-status', '0')
+  assert.equal(withTakenAuthority(trailers), trailers)
+  const connection = new Authorities()
+  assert.deepEqual(connection.taken(call), Buffer.concat([added, call]))
+  connection.taken(Buffer.concat([call, authority('x')]))
+  const fromTable = Buffer.concat([call, FROM_TABLE])
+  assert.equal(connection.taken(fromTable), fromTable)
 })
 
 test('a block that cannot be read stays as it is', () => {
@@ -173,6 +233,72 @@ test('frames pass whole and in order, in whatever pieces they come', () => {
     const passed: Buffer[] = []
     for (let at = 0; at < bytes.length; at += size) passed.push(...frames.next(bytes.subarray(at, at + size)))
     assert.deepEqual(Buffer.concat(passed), Buffer.concat(expected), `in pieces of ${size}`)
+  }
+})
+
+test('whatever frames come, each block of headers has the authority that it has as a whole, and all else is unchanged', () => {
+  const value = fc.oneof(fc.constantFrom(PATH, 'localhost', '/'), fc.constant(PATH_IN_HUFFMAN))
+  const blocks = fc
+    .tuple(value, fc.array(fc.tuple(fc.constantFrom('a', 'x-b'), fc.string({ unit: 'grapheme-ascii', maxLength: 20 }))))
+    .map(([of, fields]) =>
+      Buffer.concat([Buffer.of(0x83), authority(of), ...fields.map(([name, field]) => named(name, field))])
+    )
+  const calls = fc
+    .tuple(blocks, fc.array(fc.nat(120), { maxLength: 5 }), fc.nat(40))
+    .map(([block, places, padding]) => {
+      const ends = places.map(place => Math.min(place, block.length)).sort((a, b) => a - b)
+      return { block, frames: ends.length === 0 ? [padded(1, block, padding)] : fragmented(1, block, ends) }
+    })
+  const other = fc
+    .uint8Array({ maxLength: 60 })
+    .map(bytes => ({ block: undefined, frames: [frame(DATA, 0, 1, bytes)] }))
+  const property = fc.property(fc.array(fc.oneof(calls, other)), fc.integer({ min: 1, max: 90 }), (sent, size) => {
+    const frames = new TakenFrames()
+    const bytes = Buffer.concat([PREFACE, ...sent.flatMap(one => one.frames)])
+    const passed: Buffer[] = []
+    for (let at = 0; at < bytes.length; at += size) passed.push(...frames.next(bytes.subarray(at, at + size)))
+    const received = split(Buffer.concat(passed).subarray(PREFACE.length))
+    const blocksOf = (all: readonly Buffer[]): string[] => {
+      const found: Buffer[] = []
+      for (const one of all) {
+        const padding = one[3] === HEADERS && ((one[4] ?? 0) & 8) !== 0 ? (one[9] ?? 0) : undefined
+        const part = padding === undefined ? one.subarray(9) : one.subarray(10, one.length - padding)
+        if (one[3] === CONTINUATION) found.push(Buffer.concat([found.pop() ?? Buffer.alloc(0), part]))
+        else found.push(part)
+      }
+      return found.map(one => one.toString('hex'))
+    }
+    const authorities = new Authorities()
+    const expected = sent.map(({ block, frames: own }) => {
+      const whole = block === undefined ? own[0]?.subarray(9) : authorities.taken(block)
+      return whole?.toString('hex') ?? ''
+    })
+    assert.deepEqual(blocksOf(received), expected)
+  })
+  fc.assert(property, { numRuns: 300 })
+  // And bytes that are no frames at all.
+  const anything = fc.property(fc.uint8Array({ maxLength: 400 }), fc.integer({ min: 1, max: 90 }), (noise, size) => {
+    const frames = new TakenFrames()
+    const bytes = Buffer.concat([PREFACE, noise])
+    const passed: Buffer[] = []
+    for (let at = 0; at < bytes.length; at += size) passed.push(...frames.next(bytes.subarray(at, at + size)))
+    assert.ok(Buffer.concat(passed).subarray(0, PREFACE.length).equals(PREFACE))
+  })
+  fc.assert(anything, { numRuns: 300 })
+})
+
+test('more fragments than a call may have, and a frame between them, pass as they came', () => {
+  const block = Buffer.concat([authority(PATH), named('a', 'b')])
+  const many = fragmented(
+    1,
+    block,
+    Array.from({ length: 20 }, (_, index) => index)
+  )
+  const between = [...fragmented(1, block, [10]).slice(0, 1), frame(DATA, 0, 1, Buffer.of(1))]
+  for (const sent of [many, between]) {
+    const frames = new TakenFrames()
+    const bytes = Buffer.concat([PREFACE, ...sent])
+    assert.ok(Buffer.concat(frames.next(bytes)).equals(bytes))
   }
 })
 

@@ -60,8 +60,12 @@ async function readAll(socket: Socket, until?: string): Promise<string> {
   return text
 }
 
-function socksRequest(name: string, command = 1): Buffer {
-  return Buffer.concat([Buffer.from([5, command, 0, 3, name.length]), Buffer.from(name), Buffer.from([0, 80])])
+function socksRequest(name: string, command = 1, port = 443): Buffer {
+  return Buffer.concat([
+    Buffer.from([5, command, 0, 3, name.length]),
+    Buffer.from(name),
+    Buffer.from([port >> 8, port & 0xff])
+  ])
 }
 
 const GREETING = Buffer.from([5, 1, 0])
@@ -83,6 +87,31 @@ test('a SOCKS client is connected, whatever pieces it speaks in, and what it sen
   for (const byte of all) await new Promise(resolve => byByte.write(Buffer.of(byte), resolve))
   byByte.end()
   assert.equal(await readAll(byByte), `${reply(0)}got hello`)
+})
+
+test('a SOCKS client that asks for the port of HTTP is told why it is refused, and what is no HTTP sees its connection break', async t => {
+  const { dial, failures } = await setUp(t, {
+    open: async () => {
+      throw new WarrenError(ErrorCode.Unauthorized, 'no rule <b>')
+    },
+    handshakeMs: 500
+  })
+  const answerTo = async (text: string): Promise<string> => {
+    const socket = dial()
+    socket.write(Buffer.concat([GREETING, socksRequest(NAME, 1, 80), Buffer.from(text)]))
+    return await readAll(socket)
+  }
+  const head = `GET / HTTP/1.1\r\nHost: ${NAME}\r\n`
+  const page = await answerTo(`${head}Accept: text/html\r\n\r\n${head}\r\n`)
+  assert.ok(page.startsWith(`${reply(0)}HTTP/1.1 403 Forbidden\r\n`))
+  // One answer, escaped for a browser, with the checks.
+  assert.deepEqual([page.split('HTTP/1.1').length, page.includes('no rule &lt;b&gt;')], [2, true])
+  assert.match(page, /checks of dev\.web\.site\.default/)
+  assert.match(await answerTo(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello`), /HTTP\/1\.1 403/)
+  for (const other of ['\u0016\u0003\u0001\u0002', 'SSH-2.0-x\r\n', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', '']) {
+    assert.equal(await answerTo(other), reply(0))
+  }
+  assert.equal(failures.filter(err => WarrenError.is(err, ErrorCode.Unauthorized)).length, 6)
 })
 
 test('a refusal is a code of SOCKS, and then the end', async t => {

@@ -102,8 +102,8 @@ test('a browser and curl reach three services on two hosts by name, over SOCKS5,
       const { stdout, stderr } = await run('curl', '-sS', '--noproxy', '', ...args, urlOf(site))
       assert.match(stdout, new RegExp(`this is ${site}$`), `${way} ${site} ${stderr}`)
     }
+    assert.match((await run('curl', '-sS', '--noproxy', '', ...args, urlOf('closed'))).stdout, WHY, way)
   }
-  assert.match((await run('curl', '-sS', '--proxy', `http://${PROXY}`, urlOf('closed'))).stdout, WHY)
   const { stdout } = await run('dig', '+short', 'TXT', 'dev.web.closed.default.warren')
   assert.match(stdout, /UNAUTHORIZED: .*warren explain dev\.user\.root\.default dev\.web\.closed\.default/)
 
@@ -111,11 +111,10 @@ test('a browser and curl reach three services on two hosts by name, over SOCKS5,
   if (browser === undefined) return
   const byDns = await browser.newContext()
   await shows(byDns)
-  await assert.rejects(shownOfRefused(byDns), /ERR_NAME_NOT_RESOLVED/)
+  assert.match(await shownOfRefused(byDns), WHY)
   const bySocks = await browser.newContext({ proxy: { server: `socks5://${PROXY}` } })
   await shows(bySocks)
-  // SOCKS5 has a number for it, and no page.
-  await assert.rejects(shownOfRefused(bySocks), /ERR_SOCKS_CONNECTION_FAILED/)
+  assert.match(await shownOfRefused(bySocks), WHY)
   const byHttp = await browser.newContext({ proxy: { server: `http://${PROXY}` } })
   await shows(byHttp)
   assert.match(await shownOfRefused(byHttp), WHY)

@@ -115,16 +115,31 @@ test('curl reaches services of another host by their names, at the ports that th
   assert.match(srv, /SRV\s+0 0 80 dev\.web\.one\.default\.warren\.\n.*SRV\s+1 0 8443 /)
 })
 
-test('a refused or unknown name does not exist, and a text says why; other names are refused', async t => {
+test('a refused or unknown name does not exist, or leads to a page that says why, as does a text; other names are refused', async t => {
   const all = await mesh(t)
   if (all === undefined) return
   const { run, dig, startDns, serverAgent, clientAgent } = all
   await startDns()
   const why =
     /UNAUTHORIZED: no rule and no whitelist entry allows it \(Each check: warren explain dev\.user\.root\.default dev\.web\.three\.default/
-  assert.match(await dig(nameOf('three')), new RegExp(`status: NXDOMAIN[\\s\\S]*EDE: 18[\\s\\S]*${why.source}`))
+  // One that declares the port of HTTP has an address, for that page; another one has none.
+  assert.match(
+    await dig(nameOf('three')),
+    new RegExp(`status: NOERROR[\\s\\S]*EDE: 18[\\s\\S]*${why.source}[\\s\\S]*\\sA\\s`)
+  )
+  const expose = ['expose', 'dev.web.three.other', '--tcp', '127.0.0.1:8080', '--port', '8443']
+  await serverAgent.spawn(expose).says(/^dev\.web\..*$/m)
+  await clientAgent.knows('dev.web.three.other')
+  const closed = /status: NXDOMAIN[\s\S]*EDE: 18[\s\S]*UNAUTHORIZED/
+  await waitFor(async () => closed.test(await dig('dev.web.three.other.warren')) || undefined, 'the refusal')
   assert.match(await dig('-t', 'TXT', nameOf('three')), new RegExp(`status: NOERROR[\\s\\S]*TXT\\s+"${why.source}`))
-  assert.equal((await run(['curl', '-sS', '--noproxy', '*', `http://${nameOf('three')}/`])).code, 6)
+  const page = await run(['curl', '-sSi', '--noproxy', '*', `http://${nameOf('three')}/`])
+  assert.match(
+    page.stdout,
+    new RegExp(`^HTTP/1\\.1 403 [\\s\\S]*${why.source}[\\s\\S]*NO +policy[\\s\\S]*It does not work`)
+  )
+  const atOther = await run(['curl', '-sS', '--noproxy', '*', `http://${nameOf('three')}:8443/`])
+  assert.ok([52, 56].includes(atOther.code ?? 0), atOther.stdout)
   assert.match((await run(['dig', '+short', '-t', 'TXT', nameOf('three')])).stdout, why)
   assert.match(await dig('-t', 'TXT', nameOf('nine')), /TXT\s+"no service dev\.web\.nine\.default is known/)
   assert.match(await dig(nameOf('nine')), /status: NXDOMAIN/)
@@ -133,12 +148,12 @@ test('a refused or unknown name does not exist, and a text says why; other names
   // A rule opens it, and a service that declares no port says so.
   await serverAgent.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
   await clientAgent.follows(serverAgent)
-  const expose = ['expose', 'dev.web.portless.default', '--tcp', '127.0.0.1:8080']
-  await serverAgent.spawn(expose).says(/^dev\.web\..*$/m)
+  const portless = ['expose', 'dev.web.portless.default', '--tcp', '127.0.0.1:8080']
+  await serverAgent.spawn(portless).says(/^dev\.web\..*$/m)
   await clientAgent.knows('dev.web.portless.default')
   await waitFor(async () => addressIn(await dig(nameOf('three'))).startsWith('127.'), 'the name to exist')
-  const portless = /TXT\s+"dev\.web\.portless\.default declares no port: /
-  await waitFor(async () => portless.test(await dig('-t', 'TXT', nameOf('portless'))), 'the reason')
+  const reason = /TXT\s+"dev\.web\.portless\.default declares no port: /
+  await waitFor(async () => reason.test(await dig('-t', 'TXT', nameOf('portless'))), 'the reason')
 })
 
 test('a name keeps its address over a restart, and a program of another user gets nothing at it', async t => {
@@ -189,7 +204,10 @@ test('the programs of each user connect as their own user, or as the address tha
     [configured, 'dev.shop.cart.default'],
     [undefined, 'dev.user.root.default']
   ] as const) {
-    assert.notEqual((await curl('three', uid)).code, 0)
+    // The checks are for the operator, as those of `explain` are.
+    const { stdout } = await curl('three', uid)
+    assert.match(stdout, new RegExp(`^warren: UNAUTHORIZED[\\s\\S]*${source}`))
+    assert.equal(/NO +policy/.test(stdout), uid === undefined)
     await dns.says(new RegExp(`UNAUTHORIZED.*warren explain ${source} dev\\.web\\.three\\.default`), 'stderr')
   }
   // Asked without a resolver between, a text is about who asks.

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import test from 'node:test'
 import { postgresBin, servePostgres } from './support/servers.ts'
 import { IS_FULL, isAskedFor, Stage } from './support/stage.ts'
@@ -69,5 +69,40 @@ test('PostgreSQL: psql, pg_dump, parallel pgbench and a cancelled query over two
       assert.match(stdout, /number of failed transactions: 0 /)
       t.diagnostic(`pgbench ${flags.join(' ')} ${where}: ${/tps = [0-9]+/.exec(stdout)?.[0]}`)
     }
+  }
+})
+
+test('psql, and a program of Python that speaks to PostgreSQL, find it by name under warren run, as root and as another user', async t => {
+  const bin = postgresBin()
+  if (!isAskedFor(t, 'psql', 'python3') || bin === undefined) return
+  const [user, as, address] = [61_340, 'dev.shop.cart.default', 'dev.db.main.default']
+  const stage = await Stage.open(t)
+  const { clientAgent, client, serverAgent, scope } = stage
+  await servePostgres(stage, bin)
+  await serverAgent.cli('entry', 'add', '--uid', String(user), as)
+  await stage.expose(address, { tcp: PORT, expose: ['--port', String(PORT)] }, as)
+  chmodSync(dirname(clientAgent.runtimeDir), 0o755)
+  const directory = scope.directory()
+  chmodSync(directory, 0o755)
+  // What libpq does first: a request for TLS, and the server's one letter.
+  const app = join(directory, 'app.py')
+  writeFileSync(
+    app,
+    `import socket, struct
+s = socket.create_connection(('db.main.warren', ${PORT}))
+s.sendall(struct.pack('!ii', 8, 80877103))
+print(s.recv(1).decode())
+`
+  )
+  const psql = ['psql', '-U', 'postgres', '-qAtc', 'select 6 * 7']
+  for (const place of [{ host: client }, { host: client, uid: user }]) {
+    const run = async (...command: string[]): Promise<string> => {
+      const { stdout, stderr, code } = await clientAgent.attempt(['run', '--as', as, '--', ...command], place)
+      assert.deepEqual([stderr, code], ['', 0])
+      return stdout.trim()
+    }
+    assert.equal(await run(...psql, '-h', 'db.main.warren'), '42')
+    assert.equal(await run(...psql, `postgres://${address}.warren/postgres`), '42')
+    assert.equal(await run('/usr/bin/python3', app), 'N')
   }
 })

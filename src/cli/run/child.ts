@@ -43,6 +43,7 @@ export class SignalRelay {
   readonly #isTerminal = isatty(0)
   readonly #early = new AbortController()
   #target: number | undefined
+  #pid: number | undefined
 
   constructor() {
     const ignored = process.listenerCount('SIGHUP') > 0
@@ -50,6 +51,11 @@ export class SignalRelay {
       if (name === 'SIGHUP' && ignored) continue
       process.on(name, () => this.#onSignal(name))
     }
+  }
+
+  /** The process of the command, while there is one. */
+  get pid(): number | undefined {
+    return this.#pid
   }
 
   /** Aborts at a signal that comes before there is a command. */
@@ -66,6 +72,7 @@ export class SignalRelay {
     const [name = '', ...args] = argv
     const child = spawn(name, args, { env, stdio: 'inherit', detached: !this.#isTerminal })
     const { pid } = child
+    this.#pid = pid
     this.#target = pid === undefined || this.#isTerminal ? pid : -pid
     let code: number | null
     let signal: NodeJS.Signals | null
@@ -73,6 +80,9 @@ export class SignalRelay {
       ;[code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null]
     } catch (cause) {
       throw new NotStarted(name, cause)
+    } finally {
+      // Another process may get its number.
+      this.#pid = undefined
     }
     if (pid !== undefined && !this.#isTerminal) await endGroup(pid)
     return signal === null ? (code ?? 1) : SIGNAL_BASE + constants.signals[signal]

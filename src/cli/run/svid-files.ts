@@ -1,17 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { AgentClient } from '../../client/index.ts'
 import { raceAbort } from '../../core/index.ts'
 import { follow, SvidDirectory } from '../svid/index.ts'
+import { type PrivateDirectory, privateDirectory } from './private-directory.ts'
 
 /** Files of an identity for one command, written again at each renewal, and removed with `remove`. */
 export class SvidFiles {
-  readonly path: string
+  readonly #directory: PrivateDirectory
   readonly #over = new AbortController()
 
-  private constructor(path: string) {
-    this.path = path
+  private constructor(directory: PrivateDirectory) {
+    this.#directory = directory
+  }
+
+  get path(): string {
+    return this.#directory.path
   }
 
   /** Resolves once the files are there. */
@@ -21,7 +23,7 @@ export class SvidFiles {
     say: (text: string) => void,
     signal: AbortSignal
   ): Promise<SvidFiles> {
-    const files = new SvidFiles(mkdtempSync(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'warren-run-')))
+    const files = new SvidFiles(privateDirectory())
     const written = Promise.withResolvers<void>()
     files.#follow(client, spiffeId, say, written.resolve).catch((err: unknown) => {
       written.reject(err)
@@ -38,7 +40,7 @@ export class SvidFiles {
 
   remove(): void {
     this.#over.abort()
-    rmSync(this.path, { recursive: true, force: true })
+    this.#directory.remove()
   }
 
   async #follow(client: AgentClient, spiffeId: string, say: (text: string) => void, onWritten: () => void) {

@@ -17,6 +17,8 @@ export type Resolution =
       readonly ports: readonly number[]
       /** For people: what it leads to, and as whom. */
       readonly facts: readonly string[]
+      /** Why a connection would be refused, which a page at the port of HTTP says. @default it would not be */
+      readonly refusal?: string
     }
   /** It has no records, and `why` says so: 'none' exists with nothing at it, 'failed' may work later. */
   | { readonly kind: 'unknown' | 'refused' | 'none' | 'failed'; readonly why: string }
@@ -46,9 +48,10 @@ export function wantsListeners(type: string): boolean {
 /** The answer to a question about a name of a service. */
 export function answerOf({ name, type }: DnsQuestion, resolution: Resolution): DnsAnswer {
   if (resolution.kind !== 'ready') return withoutRecords(name, type, resolution.kind, resolution.why)
-  const { address, ports, facts } = resolution
+  const { address, ports, facts, refusal } = resolution
   if (ADDRESS_TYPES.has(type) && address !== undefined && !isServiceName(name)) {
-    return { rcode: Rcode.NoError, answers: [addressRecord(name, address)] }
+    const error = refusal === undefined ? undefined : { code: ExtendedError.Prohibited, text: refusal }
+    return { rcode: Rcode.NoError, answers: [addressRecord(name, address)], ...(error && { error }) }
   }
   if (type === 'SRV' && address !== undefined) {
     const target = name.replace(/^_[^.]+\._tcp\./i, '')

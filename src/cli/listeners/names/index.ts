@@ -1,3 +1,6 @@
+export { type Destination, indexOf } from './directory.ts'
+export { NameListeners } from './listeners.ts'
 export { MeshNames, type MeshNamesOptions } from './mesh-names.ts'
 export { NameAddresses } from './name-addresses.ts'
 export { NameUsers, type UserSource } from './name-users.ts'
+export { ZONE } from './zone.ts'

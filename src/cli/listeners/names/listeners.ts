@@ -7,8 +7,8 @@ import type { NameAddresses } from './name-addresses.ts'
 
 export interface NameListenersOptions {
   readonly addresses: Pick<NameAddresses, 'addressOf' | 'replace'>
-  /** Opens the connection of a client, which is known to be one that is served, until `signal` aborts. */
-  readonly open: (destination: string, client: Socket, signal: AbortSignal) => Promise<MeshSocket>
+  /** Opens the connection of a client, which is known to be one that is served, until `signal` aborts. Undefined: it has been served. */
+  readonly open: (destination: string, client: Socket, signal: AbortSignal) => Promise<MeshSocket | undefined>
   /** As of `forward`, in milliseconds. */
   readonly keepAliveMs: number
   /** Called for each client that could not be connected, or was cut. */
@@ -23,8 +23,8 @@ export interface NameListenersOptions {
 export interface Ready {
   readonly address: string
   readonly ports: readonly number[]
-  /** Why it has none of the other ports, for people. */
-  readonly problems: readonly string[]
+  /** Why it has none of the other ports. */
+  readonly problems: readonly WarrenError[]
 }
 
 const MAX_LISTENERS = 512
@@ -109,7 +109,7 @@ export class NameListeners {
       }
       if (this.#isClosed) {
         this.#end(place)
-        throw new WarrenError(ErrorCode.NotReady, 'warren dns ends')
+        throw new WarrenError(ErrorCode.NotReady, 'the names end')
       }
       place.lastMs = performance.now()
       if (place.forwarders.size === 0) {
@@ -122,7 +122,7 @@ export class NameListeners {
       return {
         address: place.address,
         ports: ports.filter(port => place.forwarders.has(port)),
-        problems: failures.map(reasonOf)
+        problems: failures.map(err => WarrenError.from(err))
       }
     }
   }
@@ -160,8 +160,9 @@ export class NameListeners {
     }
   }
 
-  async #open(place: Place, client: Socket, gone: AbortSignal): Promise<MeshSocket> {
+  async #open(place: Place, client: Socket, gone: AbortSignal): Promise<MeshSocket | undefined> {
     const brokered = await this.#options.open(place.destination, client, gone)
+    if (brokered === undefined) return undefined
     place.clients += 1
     client.once('close', () => {
       place.clients -= 1
@@ -202,11 +203,6 @@ export class NameListeners {
   }
 }
 
-function reasonOf(err: unknown): string {
-  const { reason, hint } = WarrenError.from(err)
-  return hint === undefined ? reason : `${reason} (${hint.replace(/\.$/, '')})`
-}
-
 /** The failure to listen at a port of a name, with what to do about it. */
 function portFault(cause: unknown, address: string, port: number): WarrenError {
   const { code, reason } = WarrenError.from(cause)
@@ -219,7 +215,7 @@ function portFault(cause: unknown, address: string, port: number): WarrenError {
   }
   if (code !== ErrorCode.PermissionDenied) return new WarrenError(code, reason, { cause })
   return new WarrenError(code, `this user may not listen at ports below 1024, such as ${at}`, {
-    hint: 'Give warren dns the capability CAP_NET_BIND_SERVICE, or run it as root.',
+    hint: 'Give warren the capability CAP_NET_BIND_SERVICE, or run it as root.',
     cause
   })
 }

@@ -3,6 +3,7 @@ import { type AgentClient, connect, type MeshSocket, preflight, type Strategy } 
 import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
 import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
 import { clauseWithHint, withNextStep } from '../../output/index.ts'
+import { explainRefusal, HTTP_PORT, RefusedHttp } from '../proxy/index.ts'
 import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
 import { type Destination, ServiceDirectory } from './directory.ts'
 import { NameListeners } from './listeners.ts'
@@ -40,11 +41,13 @@ export class MeshNames {
   readonly #directory: ServiceDirectory
   readonly #permissions: Permissions
   readonly #listeners: NameListeners
+  readonly #refused: RefusedHttp
   readonly #clients = new Quota<number>(MAX_PER_UID, MAX_CLIENTS)
 
   constructor(options: MeshNamesOptions) {
     this.#options = options
     const { client, addresses, keepAliveMs, onFailure, strategy } = options
+    this.#refused = new RefusedHttp({ onFailure })
     this.#directory = new ServiceDirectory(client)
     this.#permissions = new Permissions(async (destination, as, signal) => {
       const common = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
@@ -106,8 +109,20 @@ export class MeshNames {
       source === undefined || (users.haveOwn && type !== 'TXT')
         ? undefined
         : await this.#permissions.objectionTo(destination.address, source)
-    if (refusal !== undefined) return { kind: 'refused', why: clauseWithHint(refusal) }
-    return await this.#reach(destination, port, type, uid, source ?? shared)
+    if (refusal === undefined) return await this.#reach(destination, port, type, uid, source ?? shared)
+    const why = clauseWithHint(refusal)
+    // A browser shows no text of DNS; at the port of HTTP it gets a page that says why.
+    const reached = this.#hasPage(destination, port, type)
+      ? await this.#reach(destination, port, type, uid, shared)
+      : undefined
+    return reached?.kind === 'ready' && reached.ports.includes(HTTP_PORT)
+      ? { ...reached, refusal: why }
+      : { kind: 'refused', why }
+  }
+
+  #hasPage({ ports }: Destination, port: number | undefined, type: string): boolean {
+    const declared = ports.length > 0 ? ports : this.#options.ports
+    return (type === 'A' || type === 'ANY') && port === undefined && declared.includes(HTTP_PORT)
   }
 
   async #reach(
@@ -130,8 +145,9 @@ export class MeshNames {
     if (!wantsListeners(type)) return { kind: 'ready', address: undefined, ports: declared, facts }
     try {
       const { address: at, ports, problems } = await this.#listeners.ready(address, declared, uid)
-      for (const problem of problems) this.#options.onFailure(new WarrenError(ErrorCode.CannotConnect, problem))
-      if (port !== undefined && !ports.includes(port)) return { kind: 'failed', why: problems.join('; ') }
+      for (const problem of problems) this.#options.onFailure(problem)
+      if (port !== undefined && !ports.includes(port))
+        return { kind: 'failed', why: problems.map(clauseWithHint).join('; ') }
       return { kind: 'ready', address: at, ports: port === undefined ? ports : [port], facts }
     } catch (err) {
       this.#options.onFailure(err)
@@ -139,7 +155,7 @@ export class MeshNames {
     }
   }
 
-  async #open(destination: string, local: Socket, signal: AbortSignal): Promise<MeshSocket> {
+  async #open(destination: string, local: Socket, signal: AbortSignal): Promise<MeshSocket | undefined> {
     const { client, strategy, uidOf, users } = this.#options
     // Asked before anything is read: it is a question about this moment.
     const uid = uidOf(local)
@@ -150,10 +166,20 @@ export class MeshNames {
     local.once('close', release)
     const as = await users.sourceOf(uid, destination)
     const options = { client: client(), as, strategy, signal, explicitEnd: true, application: APPLICATION }
-    try {
-      return await connect(destination, options)
-    } catch (err) {
-      throw withNextStep(err, as, destination)
+    const open = async (): Promise<MeshSocket> => {
+      try {
+        return await connect(destination, options)
+      } catch (err) {
+        throw withNextStep(err, as, destination)
+      }
     }
+    // The checks are asked for with the rights of this process, which other users do not have.
+    const mayKnow = uid === process.getuid?.()
+    return await this.#refused.orAnswer(
+      local,
+      open,
+      async (err, limit) => (mayKnow ? await explainRefusal(client(), err, as, destination, limit) : undefined),
+      signal
+    )
   }
 }

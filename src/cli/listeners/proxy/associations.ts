@@ -3,11 +3,10 @@ import { ErrorCode, Quota, WarrenError, withoutMapping } from '../../../core/ind
 import { bindUdp, type DatagramFlow, DatagramForwarder, encodeReply, SocksReply } from '../../../listeners/index.ts'
 import type { UidOfSender } from './callers.ts'
 import { ClientDatagrams } from './client-datagrams.ts'
-import { destinationOf } from './names.ts'
 
 export interface AssociationsOptions {
-  /** Opens the flow of a client, until `signal` aborts. */
-  readonly open: (destination: string, signal: AbortSignal) => Promise<DatagramFlow>
+  /** Opens the flow of a client to the name that it says, until `signal` aborts. */
+  readonly open: (name: string, signal: AbortSignal) => Promise<DatagramFlow>
   readonly uidOfSender: UidOfSender
   /** Called for each flow that could not be opened or was cut, and once for each kind of datagram that a client must not send. */
   readonly onFailure: (err: unknown) => void
@@ -81,11 +80,11 @@ export class Associations {
   }
 
   async #open(uid: number, place: string, signal: AbortSignal): Promise<DatagramFlow> {
-    const destination = destinationOf(place.slice(0, place.lastIndexOf(':')))
+    const name = place.slice(0, place.lastIndexOf(':'))
     const release = this.#flows.take(uid)
     if (release === undefined) throw new WarrenError(ErrorCode.LimitExceeded, `uid ${uid} has too many flows of UDP`)
     try {
-      const flow = await this.#options.open(destination, signal)
+      const flow = await this.#options.open(name, signal)
       flow.once('close', release)
       return flow
     } catch (err) {

@@ -1,4 +1,4 @@
-import type { UidOfCaller, UidOfSender } from '../../../attest/index.ts'
+import type { IsBeside, UidOfCaller, UidOfSender } from '../../../attest/index.ts'
 import { ErrorCode, WarrenError } from '../../../core/index.ts'
 import type { Endpoint } from '../../../listeners/index.ts'
 
@@ -19,6 +19,12 @@ export async function sendersHere(): Promise<UidOfSender | undefined> {
     if (WarrenError.is(err, ErrorCode.Unsupported)) return undefined
     throw err
   }
+}
+
+/** How processes beside a command are told from others. */
+export async function besides(): Promise<IsBeside> {
+  const { callersBeside } = await import('../../../attest/index.ts')
+  return callersBeside()
 }
 
 /** The uid of this process. */

@@ -5,14 +5,14 @@ import { pipeline } from 'node:stream/promises'
 import type { MeshSocket } from '../../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../../core/index.ts'
 import { carriedFields } from './hop.ts'
-import { destinationOf, hostOf } from './names.ts'
+import { hostOf } from './names.ts'
 import { helpPage, type Page, pacPage, refusalPage } from './page.ts'
 
 export interface HttpProxyOptions {
-  /** Opens a connection for a client, until `signal` aborts. */
-  readonly open: (destination: string, signal: AbortSignal) => Promise<MeshSocket>
-  /** The checks that belong to a refusal, as text; undefined if there are none. Never rejects. */
-  readonly explain: (err: unknown, destination: string, signal: AbortSignal) => Promise<string | undefined>
+  /** Opens a connection for a client to the name that it says, until `signal` aborts. */
+  readonly open: (name: string, signal: AbortSignal) => Promise<MeshSocket>
+  /** The checks that belong to a refusal, as text; undefined if there are none. Rejects for a name that is none. */
+  readonly explain: (err: unknown, name: string, signal: AbortSignal) => Promise<string | undefined>
   /** Where the proxy listens, as a person would type it. */
   readonly bound: () => string
   /** Time for the head of a request to come, from the connection or the answer before it, in milliseconds. */
@@ -93,7 +93,7 @@ export class HttpProxy {
   async #tunnel(incoming: IncomingMessage, socket: Duplex, gone: AbortSignal): Promise<MeshSocket> {
     const host = hostOf(incoming.url ?? '')
     try {
-      const brokered = await this.#options.open(destinationOf(host), gone)
+      const brokered = await this.#options.open(host, gone)
       socket.write(ESTABLISHED)
       return brokered
     } catch (err) {
@@ -136,7 +136,7 @@ export class HttpProxy {
     let brokered: MeshSocket
     try {
       if (authority === '' || authority.includes('@')) throw unusable(url)
-      brokered = await open(destinationOf(hostOf(authority)), gone)
+      brokered = await open(hostOf(authority), gone)
     } catch (err) {
       if (gone.aborted) return
       onFailure(err)
@@ -162,7 +162,7 @@ export class HttpProxy {
   async #refusal(err: unknown, host: string, isHtml: boolean, gone: AbortSignal): Promise<Page> {
     let checks: string | undefined
     try {
-      checks = await this.#options.explain(err, destinationOf(host), gone)
+      checks = await this.#options.explain(err, host, gone)
     } catch {
       // It is no name of the mesh, and the error says so.
     }

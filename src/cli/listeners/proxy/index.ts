@@ -1,4 +1,6 @@
-export { callersAt, ownUid, sendersHere } from './callers.ts'
+export { besides, callersAt, ownUid, sendersHere } from './callers.ts'
+export { explainRefusal } from './explain.ts'
 export { type MeshProxyOptions, meshProxy } from './mesh-proxy.ts'
 export { destinationOf } from './names.ts'
 export { LocalProxy, type LocalProxyOptions } from './proxy.ts'
+export { HTTP_PORT, RefusedHttp } from './refused.ts'

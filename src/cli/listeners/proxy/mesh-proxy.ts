@@ -4,7 +4,8 @@ import type { UidOfSender } from './callers.ts'
 import { explainRefusal } from './explain.ts'
 import { LocalProxy, type LocalProxyOptions } from './proxy.ts'
 
-export interface MeshProxyOptions extends Pick<LocalProxyOptions, 'uidOf' | 'uids' | 'keepAliveMs' | 'onFailure'> {
+export interface MeshProxyOptions
+  extends Pick<LocalProxyOptions, 'uidOf' | 'uids' | 'keepAliveMs' | 'onFailure' | 'scope'> {
   readonly client: AgentClient
   /** Undefined: its clients can send no datagrams. */
   readonly uidOfSender: UidOfSender | undefined

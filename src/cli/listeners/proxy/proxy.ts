@@ -6,6 +6,8 @@ import { readExactly } from '../../../wire/index.ts'
 import { StreamForwarder } from '../stream/forwarder.ts'
 import { Associations, type AssociationsOptions } from './associations.ts'
 import { HttpProxy } from './http.ts'
+import { destinationOf } from './names.ts'
+import { RefusedHttp } from './refused.ts'
 import { serveSocks } from './socks.ts'
 
 export interface LocalProxyOptions {
@@ -13,6 +15,8 @@ export interface LocalProxyOptions {
   readonly uidOf: (client: Socket) => number
   /** Users who are served. */
   readonly uids: ReadonlySet<number>
+  /** The scope of names of two parts. @default there are none */
+  readonly scope?: string | undefined
   /** Opens a connection for a client, until `signal` aborts. */
   readonly open: (destination: string, signal: AbortSignal) => Promise<MeshSocket>
   /** The checks that belong to a refusal, as text; undefined if there are none. Never rejects. */
@@ -45,6 +49,7 @@ export class LocalProxy {
   readonly #refusals = new Quota<number>(MAX_REFUSED_PER_UID, MAX_REFUSED)
   readonly #forwarder: StreamForwarder
   readonly #http: HttpProxy
+  readonly #refused: RefusedHttp
   readonly #associations: Associations | undefined
   #bound = ''
 
@@ -56,13 +61,25 @@ export class LocalProxy {
       explain,
       keepAliveMs,
       onFailure,
+      scope,
       handshakeMs = HANDSHAKE_MS,
       maxPerUid = MAX_PER_UID
     } = options
     this.#handshakeMs = handshakeMs
-    this.#associations = datagrams && new Associations({ ...datagrams, onFailure })
+    this.#associations =
+      datagrams &&
+      new Associations({
+        ...datagrams,
+        open: async (name, signal) => await datagrams.open(destinationOf(name, scope), signal),
+        onFailure
+      })
     this.#places = new Quota(maxPerUid, MAX_CLIENTS)
-    this.#http = new HttpProxy({ open, explain, onFailure, bound: () => this.#bound, headMs: handshakeMs })
+    this.#http = new HttpProxy({
+      open: async (name, signal) => await open(destinationOf(name, scope), signal),
+      explain: async (err, name, signal) => await explain(err, destinationOf(name, scope), signal),
+      ...{ onFailure, bound: () => this.#bound, headMs: handshakeMs }
+    })
+    this.#refused = new RefusedHttp({ onFailure, headMs: handshakeMs })
     this.#forwarder = new StreamForwarder({ open: (client, gone) => this.#serve(client, gone), keepAliveMs, onFailure })
   }
 
@@ -106,9 +123,15 @@ export class LocalProxy {
       }
       const associations = this.#associations
       return await serveSocks(client, deadline.signal, {
-        open: async destination => {
+        open: async name => {
           clearTimeout(timer)
-          return await this.#options.open(destination, gone)
+          const { open, scope } = this.#options
+          return await open(destinationOf(name, scope), gone)
+        },
+        tell: async (err, name) => {
+          const { explain, scope } = this.#options
+          const checks = async (signal: AbortSignal) => await explain(err, destinationOf(name, scope), signal)
+          await this.#refused.answer(client, { err, checks }, gone)
         },
         associate:
           associations &&

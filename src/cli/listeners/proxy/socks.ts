@@ -12,11 +12,14 @@ import {
 } from '../../../listeners/index.ts'
 import { readExactly } from '../../../wire/index.ts'
 import { codesOf } from './codes.ts'
-import { destinationOf } from './names.ts'
+import { HTTP_PORT } from './refused.ts'
 
 /** What a client can ask for. */
 export interface SocksServices {
-  readonly open: (destination: string) => Promise<MeshSocket>
+  /** Takes the name that the client says. */
+  readonly open: (name: string) => Promise<MeshSocket>
+  /** Tells a client that speaks HTTP why it is not connected, and ends its connection, and reports the failure. Never rejects. */
+  readonly tell: (err: unknown, name: string) => Promise<void>
   /** Carries datagrams until the client ends, with an answer of its own. `port`: what it says that it sends from. */
   readonly associate: ((port: number) => Promise<void>) | undefined
 }
@@ -25,13 +28,13 @@ export interface SocksServices {
  * Performs the handshake of SOCKS5 with a client, of which nothing has been read yet, and opens the connection that it asks for. If it
  * asks for datagrams, it has been served when this resolves.
  *
- * The client gets the reply that stands for a failure, and its end, before this rejects. `reading` bounds only what the client
- * has to send.
+ * The client gets the reply that stands for a failure, and its end, before this rejects. One that asks for the port of HTTP gets a page
+ * that says why: programs show no text for a number of SOCKS. `reading` bounds only what the client has to send.
  */
 export async function serveSocks(
   client: Socket,
   reading: AbortSignal,
-  { open, associate }: SocksServices
+  { open, tell, associate }: SocksServices
 ): Promise<MeshSocket | undefined> {
   const isAcceptable = await readDecoded(client, decodeGreeting, reading)
   client.write(encodeChoice(isAcceptable))
@@ -51,6 +54,12 @@ export async function serveSocks(
     client.write(encodeReply(SocksReply.Succeeded))
     return brokered
   } catch (err) {
+    const { command, host, port } = request
+    if (command === 'connect' && host.kind === 'name' && port === HTTP_PORT) {
+      client.write(encodeReply(SocksReply.Succeeded))
+      await tell(err, host.text)
+      return undefined
+    }
     client.end(encodeReply(replyFor(request, err, associate !== undefined)))
     throw err
   }
@@ -62,7 +71,7 @@ function wanted({ command, host }: SocksRequest): string {
       hint: 'For UDP use `warren forward --udp`.'
     })
   }
-  if (host.kind === 'name') return destinationOf(host.text)
+  if (host.kind === 'name') return host.text
   throw new WarrenError(
     ErrorCode.Unauthorized,
     `a SOCKS client asks for ${host.text}, and addresses lead nowhere here`,

@@ -1,5 +1,4 @@
 import { createServer, type Server, type Socket } from 'node:net'
-import type { MeshSocket } from '../../../client/index.ts'
 import { loadResetOnClose, type ResetOnClose, raceAbort } from '../../../core/index.ts'
 import type { ListenerSockets } from '../../../listeners/index.ts'
 import { relaySockets } from './relay.ts'
@@ -14,7 +13,7 @@ export interface StreamForwarderOptions {
    * It may first read from the client, and write to it, with `readExactly` of src/wire; what it leaves unread is carried. If it
    * rejects, the client is reset, unless it has ended the client's socket with an answer. Undefined: the client has been served.
    */
-  readonly open: (client: Socket, signal: AbortSignal) => Promise<MeshSocket | undefined>
+  readonly open: (client: Socket, signal: AbortSignal) => Promise<Socket | undefined>
   /**
    * How long a client may be silent until the system asks whether it is still there, in milliseconds; a client that answers none of
    * ten questions, one a second, is reset. 0: never. Has no effect on a unix socket.
@@ -24,7 +23,7 @@ export interface StreamForwarderOptions {
   readonly onFailure: (err: unknown) => void
 }
 
-/** A local listener whose clients are each joined to a connection of the mesh. */
+/** A local listener whose clients are each joined to a connection of the mesh, or of the agent. */
 export class StreamForwarder {
   readonly #options: StreamForwarderOptions
   readonly #clients = new Set<Socket>()
@@ -94,7 +93,7 @@ export class StreamForwarder {
   }
 
   async #serve(client: Socket): Promise<void> {
-    let brokered: MeshSocket | undefined
+    let brokered: Socket | undefined
     try {
       brokered = await this.#open(client)
     } catch (err) {
@@ -109,7 +108,7 @@ export class StreamForwarder {
   }
 
   /** Opens, but only for as long as the client is there to be connected. */
-  async #open(client: Socket): Promise<MeshSocket | undefined> {
+  async #open(client: Socket): Promise<Socket | undefined> {
     const gone = new AbortController()
     const giveUp = (): void => gone.abort(new DOMException('the local client went away', 'AbortError'))
     client.on('error', giveUp).once('close', giveUp)
