@@ -9,7 +9,8 @@ import {
   encodePreamble,
   Kind,
   MAX_CONTENT_BYTES,
-  PREAMBLE_BYTES
+  PREAMBLE_BYTES,
+  RECORD_OVERHEAD_BYTES
 } from '../../src/proxy/fastpath/format.ts'
 import { RecordConnection } from '../../src/proxy/fastpath/record-connection.ts'
 import { RecordReader, RecordViolation } from '../../src/proxy/fastpath/record-reader.ts'
@@ -56,6 +57,32 @@ function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
 
 const contents = fc.array(fc.uint8Array({ maxLength: 2_000 }), { maxLength: 12 })
 const data = (content: Uint8Array): Written => ({ kind: Kind.Data, content: Buffer.from(content) })
+
+describe('a record that was sent', () => {
+  it('is opened again by its sender, after later ones, another key and the end of the connection', () => {
+    const writer = new RecordWriter(exporter, name, undefined, 2)
+    const contents = ['a', 'bc', '', 'def', 'ghij'].map(text => Buffer.from(text))
+    const sent = contents.map(content => {
+      const record = Buffer.alloc(content.length + RECORD_OVERHEAD_BYTES)
+      writer.write(Kind.Data, content, record)
+      return { content, record, reopen: writer.reopen() }
+    })
+    writer.close()
+    for (const { content, record, reopen } of sent) assert.deepEqual(reopen(record), content)
+  })
+
+  it('is refused if its memory has changed', () => {
+    const writer = new RecordWriter(exporter, name)
+    const record = Buffer.alloc(5 + RECORD_OVERHEAD_BYTES)
+    writer.write(Kind.Data, Buffer.from('hello'), record)
+    const reopen = writer.reopen()
+    for (let at = 0; at < record.length; at += 1) {
+      const changed = Buffer.from(record)
+      changed[at] = (changed[at] ?? 0) ^ 1
+      assert.throws(() => reopen(changed), /has changed/)
+    }
+  })
+})
 
 describe('the records of a fast-path connection', () => {
   it('are read as they were written, however the network cuts them up', () => {

@@ -1,6 +1,6 @@
 import type { Exporter } from '../aead/index.ts'
-import { type ConnectionName, connectionKeys } from './keys.ts'
-import { Nonces } from './nonces.ts'
+import { type ConnectionKeys, type ConnectionName, connectionKeys } from './keys.ts'
+import { Nonces, nonceOf } from './nonces.ts'
 
 /** Seals or opens under one key. */
 interface Keyed {
@@ -15,6 +15,7 @@ export class Epochs<T extends Keyed> {
   readonly #nonces: Nonces
   #epoch = -1
   #keyed: T | undefined
+  #keys: ConnectionKeys | undefined
 
   constructor(exporter: Exporter, name: ConnectionName, recordsPerEpoch: number, make: (key: Buffer) => T) {
     this.#exporter = exporter
@@ -26,11 +27,12 @@ export class Epochs<T extends Keyed> {
   /** Returns the sealer or opener of the next record. Throws once the session has closed and the keys are spent. */
   current(): T {
     if (this.#keyed !== undefined && !this.#nonces.isSpent) return this.#keyed
-    const { key, mask } = connectionKeys(this.#exporter, this.#name, this.#epoch + 1)
+    const keys = connectionKeys(this.#exporter, this.#name, this.#epoch + 1)
     this.#keyed?.close()
-    this.#keyed = this.#make(key)
+    this.#keyed = this.#make(keys.key)
+    this.#keys = keys
     this.#epoch += 1
-    this.#nonces.restart(mask)
+    this.#nonces.restart(keys.mask)
     return this.#keyed
   }
 
@@ -39,8 +41,16 @@ export class Epochs<T extends Keyed> {
     return this.#nonces.next()
   }
 
+  /** Returns what makes key and nonce of the last record, also after `close`. */
+  last(): () => { readonly key: Buffer; readonly nonce: Buffer } {
+    const [keys, counter] = [this.#keys, this.#nonces.last]
+    if (keys === undefined) throw new RangeError('there was no record')
+    return () => ({ key: keys.key, nonce: nonceOf(keys.mask, counter) })
+  }
+
   /** Discards the key. */
   close(): void {
     this.#keyed?.close()
+    this.#keys = undefined
   }
 }

@@ -13,6 +13,8 @@ export const HEADER_BYTES = 4
 export const MAX_CONTENT_BYTES = 256 * 1024
 export const RECORD_OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 export const OFFSET_BYTES = 8
+/** The content of most control records. */
+export const NOTHING = Buffer.alloc(0)
 /** The content of a start. */
 export function offsetContent(offset: number): Buffer {
   const content = Buffer.alloc(OFFSET_BYTES)

@@ -1,17 +1,12 @@
 import type { Socket } from 'node:net'
-import { AMPLE, type Room } from '../flow/index.ts'
-import { closeInOrder } from './close-in-order.ts'
-import { Kind, offsetContent, RECORD_OVERHEAD_BYTES } from './format.ts'
+import { AMPLE, type Keeper, type Room } from '../flow/index.ts'
+import { closeInOrder, whenLost } from './close-in-order.ts'
+import { Kind, NOTHING, offsetContent, RECORD_OVERHEAD_BYTES } from './format.ts'
 import { bufferPool } from './pool.ts'
-import type { RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from './record-events.ts'
+import type { Phase, RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from './record-events.ts'
 import { type RecordReader, RecordViolation } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
-import { MAX_UNREAD_ANSWERS, WaitingWrites } from './waiting-writes.ts'
-
-const NOTHING = Buffer.alloc(0)
-
-/** The record that may come next: `start` to `ended` for a flow from a stream, `idle` to `idle` on a pooled connection. */
-type Phase = 'hello' | 'start' | 'idle' | 'answer' | 'deciding' | 'data' | 'ended'
+import { KEPT_SEALED_BYTES, MAX_UNREAD_ANSWERS, WaitingWrites } from './waiting-writes.ts'
 
 /** A TCP connection for the bytes of flows, in sealed records. */
 export class RecordConnection {
@@ -66,12 +61,7 @@ export class RecordConnection {
   /** Sets the socket that it uses. The owner of the socket gives `received` the bytes that it reads. */
   bind(socket: Socket): void {
     this.#socket = socket
-    let failure: Error | undefined
-    socket.on('error', err => {
-      failure = err
-    })
-    socket.once('end', () => this.fail(new Error('the connection beside the session ended')))
-    socket.once('close', () => this.fail(failure ?? new Error('the connection beside the session was lost')))
+    whenLost(socket, err => this.fail(err))
   }
 
   /** Sends all later events to `events`. */
@@ -154,10 +144,13 @@ export class RecordConnection {
     this.#becomeIdle()
   }
 
-  /** Returns false when enough waits: `drained` is called later. */
-  send(bytes: Buffer): boolean {
+  /** Returns false when enough waits: `drained` is called later. Gives the bytes to `keeper`. */
+  send(bytes: Buffer, keeper?: Keeper): boolean {
     this.#sentBytes += bytes.length
-    this.#write(Kind.Data, bytes)
+    const isSealed = keeper !== undefined && bytes.length >= KEPT_SEALED_BYTES && this.#isWritable
+    const place = isSealed ? keeper.place(bytes.length + RECORD_OVERHEAD_BYTES) : undefined
+    const isWritten = this.#write(Kind.Data, bytes, place?.left, place?.memory)
+    keeper?.keep(bytes, isWritten && place !== undefined ? this.#writer.reopen() : undefined)
     this.#isFull ||= this.#writes.isFull(this.#socket?.writableLength ?? 0)
     return !this.#isFull
   }
@@ -261,20 +254,25 @@ export class RecordConnection {
     if (this.#phase !== phase) throw new RecordViolation(`a record that does not follow ${this.#phase}`)
   }
 
-  #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void): void {
+  get #isWritable(): boolean {
+    return !this.#isClosed && this.#socket?.destroyed === false
+  }
+
+  /** Seals a record to `place`. Returns whether it is being written. */
+  #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void, place?: Buffer): boolean {
     const socket = this.#socket
-    if (this.#isClosed || socket === undefined || socket.destroyed) {
+    if (socket === undefined || !this.#isWritable) {
       if (sent !== undefined) process.nextTick(sent, new Error('the connection is closed'))
-      return
+      return false
     }
     const size = content.length + RECORD_OVERHEAD_BYTES
-    const out = this.#writes.bufferFor(size, socket.writableLength)
+    const out = place ?? this.#writes.bufferFor(size, socket.writableLength)
     try {
       this.#writer.write(kind, content, out)
     } catch (err) {
       bufferPool.give(out)
       this.fail(err instanceof Error ? err : new Error(String(err)))
-      return
+      return false
     }
     this.#writes.add(out)
     socket.write(out.subarray(0, size), err => {
@@ -289,6 +287,7 @@ export class RecordConnection {
       }
       sent?.(err ?? undefined)
     })
+    return true
   }
 
   #setClosed(): void {

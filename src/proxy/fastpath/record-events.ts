@@ -1,6 +1,9 @@
 import type { RecordReader } from './record-reader.ts'
 import type { RecordWriter } from './record-writer.ts'
 
+/** The record that may come next: `start` to `ended` for a flow from a stream, `idle` to `idle` on a pooled connection. */
+export type Phase = 'hello' | 'start' | 'idle' | 'answer' | 'deciding' | 'data' | 'ended'
+
 /** The two directions of the records of one connection. */
 export interface RecordEnds {
   readonly writer: RecordWriter

@@ -1,6 +1,6 @@
 import { aes256Gcm, type Exporter, type Opener } from '../aead/index.ts'
 import { Epochs } from './epochs.ts'
-import { HEADER_BYTES, Kind, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
+import { HEADER_BYTES, Kind, NOTHING, RECORD_OVERHEAD_BYTES, readHeader } from './format.ts'
 import type { ConnectionName } from './keys.ts'
 import { RECORDS_PER_EPOCH } from './nonces.ts'
 import { bufferPool } from './pool.ts'
@@ -10,8 +10,6 @@ import { bufferPool } from './pool.ts'
  * connection.
  */
 export class RecordViolation extends Error {}
-
-const NOTHING = Buffer.alloc(0)
 
 /** Splits the bytes of a fast-path connection into records and opens them, for one direction. */
 export class RecordReader {

@@ -7,6 +7,9 @@ import { bufferPool } from './pool.ts'
  */
 export const MAX_UNREAD_ANSWERS = 8
 
+/** Smaller contents are copied to be kept: a flow of few bytes needs little memory then. */
+export const KEPT_SEALED_BYTES = 16 * 1024
+
 /** The buffers that were written to a socket and have not left this process. */
 export class WaitingWrites {
   /** Bounds what waits. */

@@ -4,6 +4,7 @@ export type { DropReason, Sent } from './drops.ts'
 export { fieldsOf } from './fields.ts'
 export { type Flow, type FlowAlarm, type FlowInfo, SAME_HOST, WAITING } from './flow.ts'
 export { flowIdFrom, newFlowId } from './flow-id.ts'
+export type { Keeper, Place, Reopen } from './keeper.ts'
 export {
   type ByteLeg,
   type JoiningLeg,

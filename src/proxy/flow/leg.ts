@@ -1,4 +1,5 @@
 import type { Cut, CutKind } from './cut.ts'
+import type { Keeper } from './keeper.ts'
 import type { Room } from './room.ts'
 
 /**
@@ -51,6 +52,8 @@ export interface ByteLeg {
    * Sends bytes, and calls `release` when they are no longer used. Returns false when enough waits: `drained` follows.
    */
   send(bytes: Buffer, release?: () => void): boolean
+  /** As `send`, and gives all of the bytes to `keeper`, sent or not. For a leg that can keep them as they leave. */
+  sendKept?(bytes: Buffer, keeper: Keeper): boolean
   /** Ends the direction of `send`. Idempotent. */
   end(): void
   /** Stops reading until `resume`. */

@@ -9,6 +9,7 @@ import {
   type Cut,
   type CutKind,
   type JoiningLeg,
+  type Keeper,
   type LegEvents,
   LINK_LOST,
   type Room
@@ -153,18 +154,13 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
   }
 
   send(bytes: Buffer, release?: () => void): boolean {
-    const connection = this.#connection
-    let hasRoom = false
-    if (!this.#isClosed && !this.#hasEnded && !connection.isClosed) {
-      this.#sentBytes += bytes.length
-      for (let at = 0; at < bytes.length; at += MAX_CONTENT_BYTES) {
-        hasRoom = connection.send(
-          bytes.length <= MAX_CONTENT_BYTES ? bytes : bytes.subarray(at, at + MAX_CONTENT_BYTES)
-        )
-      }
-    }
+    const hasRoom = this.#send(bytes)
     release?.()
     return hasRoom
+  }
+
+  sendKept(bytes: Buffer, keeper: Keeper): boolean {
+    return this.#send(bytes, keeper)
   }
 
   end(): void {
@@ -247,6 +243,21 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
    */
   get #isDone(): boolean {
     return this.#isReceived && this.#isSent
+  }
+
+  #send(bytes: Buffer, keeper?: Keeper): boolean {
+    const connection = this.#connection
+    if (this.#isClosed || this.#hasEnded || connection.isClosed) {
+      keeper?.keep(bytes)
+      return false
+    }
+    this.#sentBytes += bytes.length
+    let hasRoom = false
+    for (let at = 0; at < bytes.length; at += MAX_CONTENT_BYTES) {
+      const part = bytes.length <= MAX_CONTENT_BYTES ? bytes : bytes.subarray(at, at + MAX_CONTENT_BYTES)
+      hasRoom = connection.send(part, keeper)
+    }
+    return hasRoom
   }
 
   /** The reason comes on the session, and the end of this connection may overtake it, so this waits for it. */

@@ -1,4 +1,4 @@
-import type { ByteLeg, Cut, CutKind, JoiningLeg, LegEvents, Room } from '../flow/index.ts'
+import type { ByteLeg, Cut, CutKind, JoiningLeg, Keeper, LegEvents, Room } from '../flow/index.ts'
 import { Swap } from './swap.ts'
 
 /** Receives the events of a path. */
@@ -36,11 +36,6 @@ export class FlowPath {
     return this.#isOver
   }
 
-  /** Whether `send` has copied the bytes when it returns. */
-  get copies(): boolean {
-    return this.#leg.copies
-  }
-
   get waitingBytes(): number {
     return this.#leg.waitingBytes + (this.#former?.waitingBytes ?? 0)
   }
@@ -55,6 +50,11 @@ export class FlowPath {
 
   send(bytes: Buffer): boolean {
     return !this.#isOver && this.#leg.send(bytes)
+  }
+
+  /** As `send`, and gives the bytes to `keeper`; undefined, and nothing is done, if the leg cannot keep them as they leave. */
+  sendKept(bytes: Buffer, keeper: Keeper): boolean | undefined {
+    return this.#isOver ? undefined : this.#leg.sendKept?.(bytes, keeper)
   }
 
   end(): void {

@@ -85,15 +85,9 @@ export class ResumableLeg implements ByteLeg {
   }
 
   send(bytes: Buffer, release?: () => void): boolean {
-    const continuity = this.#continuity
     let hasRoom = false
-    if (!continuity.isOver && !continuity.hasEnded) {
-      continuity.send(bytes)
-      const path = this.#path
-      if (path.copies) hasRoom = path.send(bytes)
-      else if (!path.isOver) {
-        for (const piece of continuity.last(bytes.length) ?? [Buffer.from(bytes)]) hasRoom = path.send(piece)
-      }
+    if (!this.isOver && !this.#continuity.hasEnded) {
+      hasRoom = this.#path.sendKept(bytes, this.#continuity) ?? this.#sendCopy(bytes)
       if (!hasRoom) this.#isAwaited = true
     }
     release?.()
@@ -201,6 +195,13 @@ export class ResumableLeg implements ByteLeg {
   /** The other end refuses that the flow continues, or no path was found in time. */
   giveUp(cut: Cut): void {
     if (!this.isOver) this.#events?.failed(cut)
+  }
+
+  // The path may hold what it sends for longer than these bytes are valid, so it gets the copy.
+  #sendCopy(bytes: Buffer): boolean {
+    this.#continuity.keep(bytes)
+    const copies = this.#path.isOver ? [] : (this.#continuity.last(bytes.length) ?? [Buffer.from(bytes)])
+    return copies.reduce((_, copy) => this.#path.send(copy), false)
   }
 
   #pathOn(leg: ByteLeg): FlowPath {

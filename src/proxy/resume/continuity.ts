@@ -1,4 +1,6 @@
-import { type KeptAccount, KeptBytes } from './kept-bytes.ts'
+import type { Keeper, Place, Reopen } from '../flow/index.ts'
+import { KeptBytes } from './kept-bytes.ts'
+import type { KeptAccount } from './slab.ts'
 
 /**
  * Most bytes of a direction that are kept. Above all that can be under way: a megabyte in the windows of either carrier, half
@@ -56,7 +58,7 @@ export interface ContinuityState {
  * It counts both directions, and keeps what the other end may not have received. A position counts the bytes of a
  * direction, and its end as one more.
  */
-export class Continuity {
+export class Continuity implements Keeper {
   #kept: KeptBytes
   #state: 'carried' | 'waiting' | 'over' = 'carried'
   #hasEnded = false
@@ -144,9 +146,14 @@ export class Continuity {
     return this.#kept.memoryBytes
   }
 
+  place(size: number): Place | undefined {
+    return this.#kept.place(size)
+  }
+
   /** Bytes are sent. */
-  send(bytes: Buffer): void {
-    this.#kept.add(bytes)
+  keep(bytes: Buffer, reopen?: Reopen): void {
+    if (reopen === undefined) this.#kept.add(bytes)
+    else this.#kept.addSealed(bytes.length, reopen)
   }
 
   /** The bytes sent last, in memory that stays as it is; undefined if they are not kept. */

@@ -1,7 +1,7 @@
 export { AckChannel, type AckEntry, type AckReceiver, type FlowRef, RESUME_PATH, refText } from './ack-channel.ts'
 export { Continuity, type ContinuityState, Discontinuity, type Missing, type Offer } from './continuity.ts'
 export { KeptAccounts, type KeptLimits } from './kept-accounts.ts'
-export type { KeptAccount } from './kept-bytes.ts'
 export type { ProvenPeer, ResumeLink } from './link.ts'
 export { Losses } from './losses.ts'
 export { type FlowName, isProof, proofOf, type SessionSecret, sessionSecret } from './secret.ts'
+export type { KeptAccount } from './slab.ts'

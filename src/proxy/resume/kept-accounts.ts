@@ -1,5 +1,5 @@
 import type { LimitName, Metrics } from '../../core/index.ts'
-import type { KeptAccount } from './kept-bytes.ts'
+import type { KeptAccount } from './slab.ts'
 
 export interface KeptLimits {
   readonly resumeBytes: number

@@ -1,27 +1,11 @@
-/** Pays for the memory of kept bytes. */
-export interface KeptAccount {
-  /** Returns false if there is no room for so many. */
-  take(bytes: number): boolean
-  give(bytes: number): void
-}
+import type { Place, Reopen } from '../flow/index.ts'
+import { type KeptAccount, LARGE_BYTES, Slab, SMALL_BYTES } from './slab.ts'
 
-const SMALL_BYTES = 4 * 1024
 const MEDIUM_BYTES = 64 * 1024
-const LARGE_BYTES = 256 * 1024
-/** Large pieces of memory that are kept for the next flow. */
-const MAX_SPARE = 32
-
-interface Slab {
-  readonly bytes: Buffer
-  used: number
-  /** A part of it was lent to a stream, which may hold it longer than its bytes are kept here. */
-  isLent: boolean
-}
-
-const spare: Buffer[] = []
 
 /**
- * The last bytes of one direction, each at its offset: those that the other agent may not have received.
+ * The last bytes of one direction, each at its offset: those that the other agent may not have received. They are copied, or lie
+ * here in the sealed form in which they leave.
  *
  * Where there is no room, those that were added first are dropped. Then the direction cannot continue from them.
  */
@@ -60,19 +44,30 @@ export class KeptBytes {
   add(bytes: Buffer): void {
     let at = 0
     while (at < bytes.length) {
-      const slab = this.#open(bytes.length - at)
+      const slab = this.#open(1, bytes.length - at)
       if (slab === undefined) {
         this.drop()
         this.#until += bytes.length - at
         this.#from = this.#until
         return
       }
-      const size = bytes.copy(slab.bytes, slab.used, at)
-      slab.used += size
+      const size = slab.copy(bytes, at)
       at += size
       this.#until += size
     }
-    while (this.#until - this.#from > this.#limitBytes && this.#slabs.length > 1) this.#shift()
+    this.#bound()
+  }
+
+  /** Memory for a sealed record of `size` bytes, valid until bytes are added; undefined if there is none. */
+  place(size: number): Place | undefined {
+    return size > LARGE_BYTES ? undefined : this.#open(size, size)?.place(size)
+  }
+
+  /** Adds `size` bytes that lie sealed in the memory of the last `place`. */
+  addSealed(size: number, reopen: Reopen): void {
+    this.#slabs.at(-1)?.seal(size, reopen)
+    this.#until += size
+    this.#bound()
   }
 
   /** Forgets the bytes before `offset`. */
@@ -81,7 +76,7 @@ export class KeptBytes {
       this.drop()
       return
     }
-    while (offset >= this.#end(0)) this.#shift()
+    while (offset >= this.#from + (this.#slabs[0]?.size ?? 0)) this.#shift()
   }
 
   /**
@@ -92,12 +87,8 @@ export class KeptBytes {
     const pieces: Buffer[] = []
     let begin = this.#from
     for (const slab of this.#slabs) {
-      const end = begin + slab.used
-      if (end > offset) {
-        slab.isLent = true
-        pieces.push(slab.bytes.subarray(Math.max(0, offset - begin), slab.used))
-      }
-      begin = end
+      if (begin + slab.size > offset) pieces.push(...slab.since(Math.max(0, offset - begin)))
+      begin += slab.size
     }
     return pieces
   }
@@ -108,35 +99,33 @@ export class KeptBytes {
     this.#from = this.#until
   }
 
-  #end(at: number): number {
-    return this.#from + (this.#slabs[at]?.used ?? 0)
+  #bound(): void {
+    while (this.#until - this.#from > this.#limitBytes && this.#slabs.length > 1) this.#shift()
   }
 
-  /** Returns memory with room for at least one byte. */
-  #open(wanted: number): Slab | undefined {
+  /** Returns memory with room for `size` bytes. */
+  #open(size: number, wanted: number): Slab | undefined {
     const last = this.#slabs.at(-1)
-    if (last !== undefined && last.used < last.bytes.length) return last
+    if (last !== undefined && last.roomBytes >= size) return last
     // A flow that carried little so far is likely to carry little.
-    const size = sizeFor(Math.max(wanted, this.#memoryBytes))
-    while (!this.#account.take(size)) {
+    const memoryBytes = sizeFor(Math.max(wanted, this.#memoryBytes))
+    while (!this.#account.take(memoryBytes)) {
       if (this.#slabs.length === 0) return undefined
       this.#shift()
     }
-    const bytes = (size === LARGE_BYTES ? spare.pop() : undefined) ?? Buffer.allocUnsafeSlow(size)
-    const slab = { bytes, used: 0, isLent: false }
+    const slab = new Slab(memoryBytes)
     this.#slabs.push(slab)
-    this.#memoryBytes += size
+    this.#memoryBytes += memoryBytes
     return slab
   }
 
   #shift(): void {
     const slab = this.#slabs.shift()
     if (slab === undefined) return
-    const size = slab.bytes.length
-    this.#from += slab.used
-    this.#memoryBytes -= size
-    this.#account.give(size)
-    if (size === LARGE_BYTES && !slab.isLent && spare.length < MAX_SPARE) spare.push(slab.bytes)
+    this.#from += slab.size
+    this.#memoryBytes -= slab.memoryBytes
+    this.#account.give(slab.memoryBytes)
+    slab.drop()
   }
 }
 

@@ -59,7 +59,7 @@ function served() {
   })
   flow.destination = { registrationId: ID, address: DESTINATION }
   const continuity = new Continuity(flows.accountOf(flow))
-  continuity.send(Buffer.alloc(100))
+  continuity.keep(Buffer.alloc(100))
   continuity.acknowledge(40)
   continuity.lost()
   const granted: number[] = []
