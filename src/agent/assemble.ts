@@ -96,9 +96,9 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const built = await build(parts)
   const { cluster, proxy, drain } = built
   subscribe(built)
-  const { readiness, synchronised } = wire(built)
+  const wired = wire(built)
   await start(built, parts)
-  await serve(built, readiness, synchronised, parts.meshAddresses)
+  await serve(built, wired, parts.meshAddresses)
   const { machine, trustDomain } = parts.membership
   const signal = built.base.stopping
   return {
@@ -109,7 +109,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
     reload: () => built.reload.run(),
     async drain(timeoutMs) {
       if (parts.restart?.isAsked === true) return void (await proxy.drain({ flows: 'others', timeoutMs, signal }))
-      readiness.drain()
+      wired.readiness.drain()
       await drain.begin(timeoutMs, 'all')
     }
   }
@@ -239,12 +239,11 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
   if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
   resources.defer(() => (restart?.handover.isFollowed === true ? mesh.abandon() : mesh.stop()))
-  const handover = restart?.handover
-  handOnRegistry(handover, registry, base.hostClock, () => proxy.flows())
+  handOnRegistry(restart?.handover, registry, base.hostClock, () => proxy.flows())
   await mesh.start()
   mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   // After the flows have ended with their reason: other hosts drop what is registered here.
-  resources.defer(() => (handover?.isFollowed === true ? undefined : registry.leave()))
+  resources.defer(() => (restart?.handover.isFollowed === true ? undefined : registry.leave()))
   // Before the data port: what waits there asks for the certificates of these.
   restart?.note('registrations', await local.workloads.adopt())
   await proxy.start()
@@ -253,7 +252,6 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   failures.start()
   resources.defer(() => failures.stop())
   announcer.begin()
-  // Whether a flow may continue depends on what this host has registered, as on what it knows of others.
   restart?.note('flows', proxy.adopt())
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))
@@ -265,12 +263,8 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => local.workloads.stop())
 }
 
-async function serve(
-  built: Built,
-  readiness: Readiness,
-  synchronised: Promise<void>,
-  meshAddresses: readonly string[]
-): Promise<void> {
+async function serve(built: Built, wired: ReturnType<typeof wire>, meshAddresses: readonly string[]): Promise<void> {
+  const { readiness, synchronised } = wired
   const { base, cluster, ca, local, proxy, declared, reload } = built
   const { config, membership, metrics, clock, log, resources, stopping } = base
   const { mesh, registry, policy, policyStore, members, state } = cluster

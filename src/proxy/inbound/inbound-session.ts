@@ -156,12 +156,10 @@ export class InboundSession {
   async #serve(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
     stream.on('error', () => {})
     if (headers[':method'] === 'POST' || isResume(headers)) {
-      await this.#guarded(
+      return await this.#guarded(
         error => refuseStream(stream, error, overHeadersOf(error)),
-        async () =>
-          isResume(headers) ? await this.#resumeFlow(stream, headers) : await this.#serveSession(stream, headers)
+        () => (isResume(headers) ? this.#resumeFlow(stream, headers) : this.#serveSession(stream, headers))
       )
-      return
     }
     const responder = onStream(stream)
     const { admission, deps } = this.#context
