@@ -76,7 +76,9 @@ describe('a flow whose server asks for two paths at once', () => {
     for (const path of [first, second]) {
       await carriedBy('udp x2')
       path.fate = () => 'drop'
-      await exchange(client, server, 'up', () => carriers().every(one => one === 'udp'))
+      const isSeen = (): boolean => carriers().every(one => one === 'udp')
+      // An end that sends nothing pings seldom, and would notice late.
+      await Promise.all([exchange(client, server, 'up', isSeen), exchange(server, client, 'down', isSeen)])
       path.fate = () => 'pass'
     }
     await carriedBy('udp x2')

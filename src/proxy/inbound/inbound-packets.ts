@@ -2,6 +2,7 @@ import type { ServerHttp2Session } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
 import type { ProxyDeps } from '../deps.ts'
+import type { Watched } from '../session/index.ts'
 import { agreedVersions } from '../tls/index.ts'
 
 export interface InboundPacketsOptions {
@@ -37,9 +38,12 @@ export class InboundPackets {
     return this.#channel
   }
 
-  /** Whether it carries so many flows, and they are all that its session has. */
-  carries(flows: number): boolean {
-    return flows > 0 && this.#channel?.isUp === true && this.#channel.flowCount === flows
+  /** The session with these flows, to be monitored: it lasts while packets carry all of them. */
+  watched(flows: ReadonlySet<unknown>, onDead: () => void): Watched {
+    const { session, socket } = this.#options
+    const isCarriedBeside = (): boolean =>
+      flows.size > 0 && this.#channel?.isUp === true && this.#channel.flowCount === flows.size
+    return { session, socket, isBusy: () => flows.size > 0, isCarriedBeside, isPinged: true, onDead }
   }
 
   close(): void {

@@ -97,9 +97,7 @@ export class InboundSession {
     session.setTimeout(INBOUND_IDLE_MS, () => {
       if (this.#flows.size === 0) this.destroy()
     })
-    const isBusy = (): boolean => this.#flows.size > 0
-    const isCarriedBeside = (): boolean => this.#packets.carries(this.#flows.size)
-    this.#watched = { session, socket, isBusy, isCarriedBeside, isPinged: true, onDead: () => this.destroy() }
+    this.#watched = this.#packets.watched(this.#flows, () => this.destroy())
     context.liveness.watch(this.#watched)
     session.once('close', () => {
       context.liveness.unwatch(this.#watched)
