@@ -14,8 +14,8 @@ export class HeardMembers {
   }
 
   /** This process has everything that the host had a moment ago. */
-  readonly heard = (machine: string): void => {
-    this.#machines.add(machine)
+  readonly heard = (machine: string | undefined): void => {
+    if (machine !== undefined) this.#machines.add(machine)
   }
 
   /** Whether a member besides `machine` has been heard, or none is known. */

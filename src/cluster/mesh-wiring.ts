@@ -1,4 +1,4 @@
-import { detach, type Logger } from '../core/index.ts'
+import { detach, ErrorCode, type Logger, WarrenError } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Mesh } from '../mesh/index.ts'
 import { SETS_LIMITS } from './admins/index.ts'
@@ -31,13 +31,14 @@ export async function probe(mesh: Mesh, peer: PeerKey, signal: AbortSignal): Pro
 /**
  * Connects the registry and the policy to the mesh. Call it before the mesh starts, so that early peers find every protocol.
  *
- * `onSynchronised` is called after each connection whose registry and policies were pulled, with the machine there.
+ * `onSynchronised` is called after each connection whose registry and policies were pulled, with the machine there,
+ * if it has said everything that it knows.
  */
 export function wireMesh(
   mesh: Mesh,
   registry: RegistryService,
   policy: PolicyService,
-  onSynchronised: (machine: string) => void,
+  onSynchronised: (machine: string | undefined) => void,
   log: Logger
 ): void {
   mesh.onGossip('registry', (bytes, from) => registry.onGossip(bytes, from))
@@ -62,12 +63,19 @@ export function wireMesh(
   const waiting: PeerKey[] = []
   let pulling = 0
   const pull = async (peer: PeerKey): Promise<void> => {
+    // Now: it may be gone when it has answered.
+    const machine = mesh.machineOf(peer)
     await Promise.all([registry.syncWith(peer), policy.fetch(peer)])
-    // An older program has none; this host serves what it knows without them.
-    await policy.sets.exchange
-      .fetch(peer)
-      .catch((err: unknown) => log.debug('sets of admins not fetched', { peer, err }))
-    onSynchronised(mesh.machineOf(peer) ?? '')
+    // This host serves what it knows without them.
+    const hasSets = await policy.sets.exchange.fetch(peer).then(
+      () => true,
+      (err: unknown) => {
+        log.debug('sets of admins not fetched', { peer, err })
+        // An older program has none.
+        return WarrenError.is(err, ErrorCode.Unsupported)
+      }
+    )
+    onSynchronised(hasSets ? machine : undefined)
   }
   const pullNext = (): void => {
     if (pulling >= MAX_PULLS) return

@@ -17,6 +17,8 @@ export interface ProcessHandover {
   take(name: string): Left | undefined
   /** What was left under this name is used: the former program, if it runs again, does not get it. */
   spend(name: string): void
+  /** The same for what was left under other names with this beginning: a listener at another address would keep the port. */
+  spendOthers(beginning: string, name: string): void
   /** Leaves a listener: from the handover on, connections wait in the kernel for the next process. */
   leaveListener(name: string, server: Server): void
   /** `make` is called at the handover. A later call under the same name replaces it. */

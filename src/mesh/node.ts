@@ -50,6 +50,8 @@ export interface NodeOptions {
   readonly paced: PacedRegistrar
 }
 
+const LISTENER = 'mesh listener '
+
 /** The libp2p node of this mesh, not started. Every limit that libp2p leaves open is set here. */
 export async function createNode({
   privateKey,
@@ -68,6 +70,8 @@ export async function createNode({
   shared.onListening((server, port) =>
     mesh.handover?.leaveListener(listenerName({ host: mesh.listen.host, port }), server)
   )
+  // A listener at another address may have the same port.
+  mesh.handover?.spendOthers(LISTENER, listenerName(mesh.listen))
   // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
   // A descriptor comes before an address.
   const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> & { fd?: number } = {
@@ -137,7 +141,7 @@ export async function createNode({
 
 /** With another address in its configuration, the next process binds that. */
 function listenerName(at: HostPort): string {
-  return `mesh listener ${formatHostPort(at)}`
+  return `${LISTENER}${formatHostPort(at)}`
 }
 
 /** Stops the node, or after 5 s aborts its connections and abandons it. Never throws. */

@@ -40,6 +40,7 @@ interface Waiting {
 export class AdoptedFlows {
   readonly #options: AdoptedFlowsOptions
   readonly #waiting: Waiting[] = []
+  #pause: Promise<void> | undefined
 
   constructor(options: AdoptedFlowsOptions) {
     this.#options = options
@@ -90,11 +91,21 @@ export class AdoptedFlows {
         if (this.#isKnown(left) && this.#isInformed(left, heardByMs)) return await this.#continue(waiting)
         if (deps.clock.monotonicMs() > untilMs)
           return this.#giveUp(waiting, 'the other end is not known to be registered')
-        await sleep(LOOK_MS, stopping).catch(() => {})
+        await this.#look()
       }
     } finally {
       release?.()
     }
+  }
+
+  // One pause for all: each timer of thousands of flows would walk the listeners of all others.
+  #look(): Promise<void> {
+    this.#pause ??= sleep(LOOK_MS, this.#options.stopping)
+      .catch(() => {})
+      .finally(() => {
+        this.#pause = undefined
+      })
+    return this.#pause
   }
 
   #isKnown({ direction, source, sourceMachine, destinationId, machine }: LeftFlow): boolean {

@@ -74,6 +74,11 @@ export class Handover implements ProcessHandover {
     left?.delete(name)
   }
 
+  spendOthers(beginning: string, name: string): void {
+    const names = [...(this.#former?.left.keys() ?? [])]
+    for (const other of names) if (other.startsWith(beginning) && other !== name) this.spend(other)
+  }
+
   leaveListener(name: string, server: Server): void {
     this.#listeners.set(name, server)
   }

@@ -59,6 +59,17 @@ test('a connection that comes between two processes is served by the second', { 
   assert.equal(String(answer), 'served')
 })
 
+test('a process that listens elsewhere at the same port is not kept from it by what was left', { skip }, async t => {
+  const program = new Program(scopeOf(t), [process.execPath, SUCCESSOR, 'elsewhere'])
+  await program.says(/"port":\d+/)
+  const { port } = JSON.parse(program.stdout) as { readonly port: number }
+  program.stdin.write('go\n')
+  await program.says(/"id":/)
+  const client = connect({ host: '127.0.0.1', port })
+  const [answer] = (await once(client, 'data')) as [Buffer]
+  assert.equal(String(answer), 'served')
+})
+
 test('a variable that names no memory of a handover is without effect', { skip }, async t => {
   const file = join(scopeOf(t).directory(), 'file')
   writeFileSync(file, 'no memory')

@@ -35,6 +35,8 @@ import { UnauthenticatedExchanges } from './unauthenticated-exchanges.ts'
  */
 const MAX_ACCEPTORS = 64
 const KEEP_ALIVE_MS = 15_000
+/** How the names of what is left to the next process begin. */
+const LISTENER = 'data port '
 
 /**
  * Takes connections that are no sessions, by their first byte, which has not been consumed. Each has the place of a peer that has
@@ -108,8 +110,9 @@ export class DataServer {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#tcp.once('error', reject)
     const { handover } = this.#context.deps
-    // With another address in its configuration, the next process binds that.
-    const name = `data port ${formatHostPort({ host, port })}`
+    // With another address in its configuration, the next process binds that, which may have the same port.
+    const name = `${LISTENER}${formatHostPort({ host, port })}`
+    handover?.spendOthers(LISTENER, name)
     const fd = takeListener(handover, name)
     this.#tcp.listen(fd === undefined ? { host, port } : { fd }, resolve)
     handover?.leaveListener(name, this.#tcp)

@@ -228,9 +228,11 @@ export class Continuity implements Keeper {
     if (position < this.#acknowledged) throw new Discontinuity('impossible')
     const offset = Math.min(position, this.sentBytes)
     if (offset < this.#kept.from) throw new Discontinuity('forgotten')
+    // First of all, since it may throw: what is sealed is opened for it.
+    const pieces = offset === this.sentBytes ? [] : this.#kept.since(offset)
     this.acknowledge(position)
     this.#state = 'carried'
-    return { pieces: offset === this.sentBytes ? [] : this.#kept.since(offset), hasEnded: this.#hasEnded }
+    return { pieces, hasEnded: this.#hasEnded }
   }
 
   #require(position: number): void {

@@ -1,4 +1,5 @@
-// Replaces itself once, and says in its second life what the first has left.
+// Replaces itself once, and says in its second life what the first has left. With `elsewhere` the second binds the same port at all addresses.
+import { once } from 'node:events'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { takeListener } from '../../../src/core/index.ts'
@@ -6,14 +7,15 @@ import { openHandover } from '../../../src/restart/index.ts'
 
 const handover = await openHandover(process.env)
 if (handover === undefined) throw new Error('a process cannot be replaced here')
-const program = { file: process.execPath, argv: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)] }
+const program = { file: process.execPath, argv: [process.execPath, ...process.execArgv, ...process.argv.slice(1)] }
 const server = createServer(client => void client.end('served'))
 const left = handover.take('keys')
 if (left === undefined) {
   server.listen(0, '127.0.0.1', async () => {
     const { port } = server.address() as AddressInfo
     handover.leaveListener('port', server)
-    handover.leave('keys', () => ({ data: { secret: 'hidden' }, bytes: [Buffer.from('kept'), Buffer.alloc(0)] }))
+    const kept = Buffer.from(process.argv[2] === 'elsewhere' ? JSON.stringify({ port }) : 'kept')
+    handover.leave('keys', () => ({ data: { secret: 'hidden' }, bytes: [kept, Buffer.alloc(0)] }))
     handover.leaveListeners()
     process.stdout.write(`${JSON.stringify({ pid: process.pid, port })}\n`)
     await handover.collect()
@@ -35,7 +37,13 @@ if (left === undefined) {
     }
   })
   const again = handover.take('keys')
-  server.listen({ fd: takeListener(handover, 'port') })
+  if (process.argv[2] === 'elsewhere') {
+    const { port } = JSON.parse(String(left.bytes?.[0])) as AddressInfo
+    handover.spendOthers('po', 'port of all')
+    await once(server.listen(port, '0.0.0.0'), 'listening')
+  } else {
+    server.listen({ fd: takeListener(handover, 'port') })
+  }
   handover.settle()
   const found = {
     pid: process.pid,
