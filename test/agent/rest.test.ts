@@ -73,10 +73,11 @@ test('where V8 collects by itself nothing is done', () => {
 const mapping = (line: string, anonymousKib: number): string =>
   `${line}\nSize:              1024 kB\nRss:                 64 kB\nAnonymous:          ${anonymousKib} kB\nVmFlags: rd mr mw me`
 
-test('only pages that are those of a file, and cannot be written to, are code pages', () => {
+test('only pages of a file that is executed, and cannot be written to, are code pages: others may be unmapped meanwhile', () => {
   const smaps = [
     mapping('00400000-02e00000 r-xp 00a00000 fe:00 1234                       /usr/bin/a program', 0),
-    mapping('03000000-03100000 r--p 00a00000 fe:00 1234                       /usr/bin/node', 0),
+    mapping('03000000-03100000 r--p 00a00000 fe:00 1234                       /usr/bin/a program', 0),
+    mapping('02f00000-02f01000 r--p 00000000 fe:00 1234                       /etc/ld.so.cache', 0),
     mapping('04000000-04100000 r--p 00a00000 fe:00 1234                       /usr/lib/relocated.so', 4),
     mapping('05000000-05100000 rw-p 00a00000 fe:00 1234                       /usr/bin/node', 0),
     mapping('06000000-06100000 r--s 00000000 fe:00 1234                       /dev/shared', 0),

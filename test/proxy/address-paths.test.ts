@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { AddressDialler } from '../../src/proxy/carriers/address-dialler.ts'
-import { pathsTo } from '../../src/proxy/carriers/address-paths.ts'
+import { goodFirst, pathsTo } from '../../src/proxy/carriers/address-paths.ts'
 
 const [ONE, OTHER, SIX] = ['10.1.0.1:7461', '10.2.0.1:7461', '[fd00::1]:7461']
 const LOCAL = ['10.1.0.2', '10.2.0.2', 'fd00::2']
@@ -21,6 +21,23 @@ describe('the paths to an agent', () => {
     const silent = [{ address: ONE, localAddress: '10.1.0.2' }]
     assert.deepEqual(shown([ONE, OTHER], silent), [OTHER, ONE])
     assert.deepEqual(shown([ONE, SIX], silent, LOCAL), [SIX, `10.2.0.2 ${ONE}`, `fd00::2 ${SIX}`, ONE])
+  })
+
+  it('keep one over another link that led to the agent last, also when no other is known to be silent any more', () => {
+    const good = { address: ONE, localAddress: '10.2.0.2' }
+    const ordered = (locals: readonly string[]) =>
+      goodFirst(
+        pathsTo([ONE], [], () => locals),
+        good,
+        [ONE],
+        () => locals
+      )
+    assert.deepEqual(ordered(LOCAL), [{ address: ONE }, good])
+    assert.deepEqual(ordered(['10.1.0.2']), [{ address: ONE }], 'the link is gone')
+    assert.deepEqual(
+      goodFirst([{ address: ONE }], good, [OTHER], () => LOCAL),
+      [{ address: ONE }]
+    )
   })
 
   it('lead back to one that was silent before the last', () => {

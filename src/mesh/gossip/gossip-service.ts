@@ -50,6 +50,9 @@ function optionsOf(trustDomain: string): Partial<GossipsubOpts> {
     // The defaults are 1 s for both: two walks over all neighbours each second. A neighbour
     // that subscribes becomes a link at once; what waits for a round is only the replacement of links that were lost.
     heartbeatInterval: GOSSIP_HEARTBEAT_MS,
+    // Rounds for which a message is kept, to forward it after its verdict; the default, 5, was for rounds of a second.
+    mcacheLength: 2,
+    mcacheGossip: 1,
     scoreParams: {
       // The default punishes more than 10 hosts behind one address until they receive nothing.
       IPColocationFactorWeight: 0,

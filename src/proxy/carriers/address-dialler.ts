@@ -2,7 +2,7 @@ import { LruMap, raceStaggered, within, withoutMapping } from '../../core/index.
 import type { PeerKey } from '../../identity/index.ts'
 import { DIAL_TIMEOUT_MS, RESUME_TIMEOUT_MS, SILENT_PATH_MS, STAGGER_MS } from '../timing.ts'
 import { type Dialled, type DialOptions, dialAddress } from '../tls/index.ts'
-import { type AddressPath, pathsTo, type SilentPath } from './address-paths.ts'
+import { type AddressPath, goodFirst, isSamePath, pathsTo, type SilentPath } from './address-paths.ts'
 
 /** With many addresses the attempts begin closer together, so that the last one still has time; RFC 8305 allows 100 ms. */
 const MIN_STAGGER_MS = 100
@@ -44,10 +44,7 @@ export class AddressDialler {
 
   async dial(peer: PeerKey, all: readonly string[], options: DialOptions, signal: AbortSignal): Promise<Dialled> {
     const paths = pathsTo(all, this.#silentOf(peer), this.#localAddresses)
-    const good = this.#lastGood.get(peer)
-    const isGood = (path: AddressPath): boolean => good !== undefined && isSame(path, good)
-    // One that is bound is among the paths only while another is silent.
-    const ordered = [...paths.filter(isGood), ...paths.filter(path => !isGood(path))]
+    const ordered = goodFirst(paths, this.#lastGood.get(peer), all, this.#localAddresses)
     const attempts = ordered.map(path => (limit: AbortSignal) => dialAddress(path, options, limit))
     const staggerMs = Math.max(MIN_STAGGER_MS, Math.min(STAGGER_MS, SPREAD_MS / attempts.length))
     const timeoutMs = options.isPatient === true ? RESUME_TIMEOUT_MS : DIAL_TIMEOUT_MS
@@ -72,7 +69,7 @@ export class AddressDialler {
     const silent = [...before, { address, localAddress: here, untilMs }].slice(-MAX_SILENT)
     this.#silent.set(peer, silent)
     const good = this.#lastGood.get(peer)
-    if (good !== undefined && isSame(good, at)) this.#lastGood.delete(peer)
+    if (good !== undefined && isSamePath(good, at)) this.#lastGood.delete(peer)
     return pathsTo(all, silent, this.#localAddresses).length > 1
   }
 
@@ -84,8 +81,4 @@ export class AddressDialler {
     if (left.length === 0) this.#silent.delete(peer)
     return left
   }
-}
-
-function isSame(one: AddressPath, other: AddressPath): boolean {
-  return one.address === other.address && one.localAddress === other.localAddress
 }

@@ -42,6 +42,28 @@ export function pathsTo(
   return [...[...others.map(address => ({ address })), ...bound].slice(0, MAX_PATHS - 1), { address: last }]
 }
 
+/**
+ * The same paths with `good`, that led to the agent last, before the others. One that is bound and not among them, since no path is
+ * silent any more, comes last: the other link may still be dead.
+ */
+export function goodFirst(
+  paths: readonly AddressPath[],
+  good: AddressPath | undefined,
+  addresses: readonly string[],
+  localAddresses: () => readonly string[]
+): readonly AddressPath[] {
+  if (good === undefined) return paths
+  const isGood = (path: AddressPath): boolean => isSamePath(path, good)
+  if (paths.some(isGood)) return [good, ...paths.filter(path => !isGood(path))]
+  const { address, localAddress } = good
+  const isThere = localAddress !== undefined && localAddresses().includes(localAddress)
+  return isThere && addresses.includes(address) ? [...paths, good] : paths
+}
+
+export function isSamePath(one: AddressPath, other: AddressPath): boolean {
+  return one.address === other.address && one.localAddress === other.localAddress
+}
+
 function isSilent(address: string, local: string, silent: readonly SilentPath[]): boolean {
   return silent.some(path => path.address === address && path.localAddress === local)
 }
