@@ -17,7 +17,15 @@ export function handleAck(state: RegistryState, from: PeerKey, bytes: Uint8Array
   if (from === own.peer || !(entries.has(from) || acks.has(from))) return []
   if (compareAge({ epoch, seq }, own) > 0) return handleOwnPast(state, from, epoch, now)
   if (epoch < own.firstEpoch || seq > own.seq) return []
+  heard(state, from, now)
   if ((acks.get(from) ?? 0n) >= seq) return []
   acks.set(from, seq)
   return [{ type: 'acknowledged', peer: from, seq }]
+}
+
+// Whoever acknowledges is there, also where our pings do not reach it in time: each change must go on waiting for it.
+function heard({ entries }: RegistryState, from: PeerKey, { monotonicMs }: Now): void {
+  const entry = entries.get(from)
+  if (entry?.suspectMonotonicMs === undefined) return
+  entries.set(from, { ...entry, suspectMonotonicMs: monotonicMs })
 }

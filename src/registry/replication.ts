@@ -57,7 +57,7 @@ export function lacksLive(state: RegistryState): boolean {
 /**
  * Records who must have the state published as `seq`: all owners that are live here now, also suspected ones.
  *
- * An owner that has been suspected for `SILENT_MS`, and has said nothing meanwhile, is not waited for: above 32 hosts a lease lasts
+ * An owner that has been suspected for `SILENT_MS`, and has renewed and acknowledged nothing meanwhile, is not waited for: above 32 hosts a lease lasts
  * minutes, and each change would wait for a host that is gone.
  */
 export function notePublication(state: RegistryState, seq: bigint, now: Now): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { stateDigest } from '../../src/registry/index.ts'
+import { encodeAck, stateDigest } from '../../src/registry/index.ts'
 import { replication } from '../../src/registry/replication.ts'
 import { decodeResponse, encodeResponse } from '../../src/registry/wire-bounds.ts'
 import { create, registryPb } from '../../src/wire/index.ts'
@@ -147,8 +147,11 @@ test('a host that has been suspected for half a minute and silent meanwhile keep
   time.pass(100_000)
   a.step({ type: 'suspect', peer: c.peer, suspect: true })
   assert.deepEqual(missing(), ['b', 'c'], 'it may be there and serve, however long ago its last renewal came')
+  time.pass(20_000)
+  const { epoch, seq } = a.state.own
+  a.step({ type: 'ack', from: c.peer, bytes: encodeAck(epoch, seq) })
   time.pass(29_999)
-  assert.deepEqual(missing(), ['b', 'c'])
+  assert.deepEqual(missing(), ['b', 'c'], 'it has acknowledged something')
   time.pass(1)
   assert.deepEqual(missing(), ['b'])
   renew(c)
