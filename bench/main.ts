@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { buildCommit, commitOf, type Scope } from '../test/harness/index.ts'
 import { catalogueSuite } from './catalogue/suite.ts'
+import { clientsSuite } from './clients/suite.ts'
 import { floodsSuite } from './floods/suite.ts'
 import { forwardSuite } from './forward/suite.ts'
 import { idleSuite } from './idle/suite.ts'
@@ -21,6 +22,7 @@ const SUITES: Readonly<Record<string, (scope: Scope, options: SuiteOptions) => P
   tails: tailsSuite,
   udp: udpSuite,
   forward: forwardSuite,
+  clients: clientsSuite,
   floods: floodsSuite,
   idle: idleSuite,
   scrape: scrapeSuite,

@@ -20,6 +20,7 @@ enum kind {
 int run_target(const char *place);
 int run_bulk(const char *place, int flows, uint64_t bytes, int both);
 int run_latency(const char *place, int count, size_t size);
+int run_echo(const char *place, uint64_t bytes);
 int run_connect(const char *place, int count, int parallel);
 int run_idle(const char *place, int count);
 int run_udp_target(const char *host_port);

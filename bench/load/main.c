@@ -8,6 +8,7 @@ static const char USAGE[] =
     "usage: load target PLACE, where PLACE is the path of a unix socket or tcp:HOST:PORT\n"
     "       load bulk PLACE FLOWS BYTES | load both PLACE FLOWS BYTES\n"
     "       load latency PLACE COUNT SIZE\n"
+    "       load echo PLACE BYTES\n"
     "       load connect PLACE COUNT PARALLEL\n"
     "       load idle PLACE COUNT\n"
     "       load udp-target HOST:PORT\n"
@@ -22,6 +23,7 @@ int main(int count, char **words) {
   int given = count - 3;
   if (given == 0 && strcmp(verb, "target") == 0) return run_target(where);
   if (given == 0 && strcmp(verb, "udp-target") == 0) return run_udp_target(where);
+  if (given == 1 && strcmp(verb, "echo") == 0) return run_echo(where, (uint64_t)numbers[0]);
   if (given == 1 && strcmp(verb, "idle") == 0) return run_idle(where, (int)numbers[0]);
   if (given == 2 && strcmp(verb, "bulk") == 0) return run_bulk(where, (int)numbers[0], (uint64_t)numbers[1], 0);
   if (given == 2 && strcmp(verb, "both") == 0) return run_bulk(where, (int)numbers[0], (uint64_t)numbers[1], 1);

@@ -109,6 +109,36 @@ int run_bulk(const char *place, int count, uint64_t bytes, int both) {
   return 0;
 }
 
+// Bytes that the target sends back, over one connection, as fast as both go.
+int run_echo(const char *place, uint64_t bytes) {
+  int fd = dial(place);
+  char kind = ECHO;
+  write_all(fd, &kind, 1);
+  set_nonblocking(fd);
+  double started = now_s();
+  uint64_t to_send = bytes, received = 0;
+  while (received < bytes) {
+    struct pollfd one = {.fd = fd, .events = POLLIN | (to_send > 0 ? POLLOUT : 0)};
+    if (poll(&one, 1, TIMEOUT_S * 1000) <= 0) die("no progress");
+    if (one.revents & POLLOUT) {
+      ssize_t sent = write(fd, zeros, to_send < CHUNK_BYTES ? (size_t)to_send : CHUNK_BYTES);
+      if (sent < 0 && errno != EAGAIN) die("write");
+      if (sent > 0) to_send -= (uint64_t)sent;
+    }
+    if (one.revents & (POLLIN | POLLHUP | POLLERR)) {
+      ssize_t got = read(fd, scratch, sizeof scratch);
+      if (got == 0) {
+        errno = 0;
+        die("the connection ended early");
+      }
+      if (got < 0 && errno != EAGAIN) die("read");
+      if (got > 0) received += (uint64_t)got;
+    }
+  }
+  printf("{\"megabytesPerSecond\":%.1f}\n", (double)bytes / 1e6 / (now_s() - started));
+  return 0;
+}
+
 // Round trips over one connection.
 int run_latency(const char *place, int count, size_t size) {
   int fd = dial(place);
