@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { isOfContainerd, readContainerd } from './containerd.ts'
+import { CONTAINERD_STATES, isOfContainerd, readContainerd } from './containerd.ts'
 import { DOCKER_STATE, readDocker } from './docker.ts'
 import type { RuntimeSays } from './facts.ts'
 import { type KubernetesContainer, namesInKubernetes, podsInKubernetes } from './kubernetes.ts'
@@ -19,6 +19,8 @@ interface Found extends OciContainer {
 export interface FindOptions {
   /** @default those of the runtimes of `uid` */
   readonly directories?: readonly string[]
+  /** Those of them where a container is looked for by the names of its cgroup alone. @default those of containerd */
+  readonly unlisted?: readonly string[]
   readonly monotonicMs?: () => number
   /** The service account of a pod of Kubernetes. @default none is established */
   readonly serviceAccountOf?: (container: KubernetesContainer) => Promise<string | undefined>
@@ -35,7 +37,8 @@ export async function findContainer(
   uid: number,
   options: FindOptions = {}
 ): Promise<RuntimeSays | undefined> {
-  const { directories = stateDirectories(uid), monotonicMs = () => performance.now() } = options
+  const { directories = stateDirectories(uid), unlisted = CONTAINERD_STATES } = options
+  const { monotonicMs = () => performance.now() } = options
   const endMs = uid === 0 ? Number.POSITIVE_INFINITY : monotonicMs() + MAX_LOOKUP_MS
   const named = namesInCgroup(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))
   // Without a cgroup of its own a container may share all that the kernel says with another: then it is neither of them.
@@ -56,6 +59,8 @@ export async function findContainer(
       const found = await match(id)
       if (found !== undefined) return await describe(found, uid, options)
     }
+    // Containerd names each cgroup after its container, and its states are long: for a process of no container all would be read.
+    if (unlisted.includes(directory)) continue
     const { ids, isWhole } = await listContainers(directory)
     isUnsure ||= !isWhole
     for (const id of ids) {
