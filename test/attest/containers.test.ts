@@ -325,6 +325,28 @@ test('the state of a user is read in part if there is too much of it, and not fo
   assert.equal(await runtime.find(pid, OWNER), undefined)
 })
 
+test(
+  'a look-up that has taken its time begins no further list of a user, and takes none for its answer',
+  asRoot,
+  async t => {
+    const runtime = new Runtime(t)
+    const pid = await running(t, ...asUser(OWNER))
+    runtime.add('c1', { pid, uid: OWNER })
+    // Which of its looks at the clock is the first that finds it late.
+    const said = async (late: number) => {
+      let looks = 0
+      const monotonicMs = (): number => (++looks < late ? 0 : 1_000)
+      const found = await findContainer(pid, OWNER, { directories: [runtime.state], monotonicMs })
+      return found === undefined ? undefined : [found.runtime, ...found.images]
+    }
+    const all = [`sha256:${IMAGE}`, MANIFEST]
+    assert.deepEqual(await said(100), ['podman', ...all])
+    // Before the directory, a container, the list of containers, and the list of images.
+    for (const late of [2, 3, 4]) assert.equal(await said(late), undefined, String(late))
+    assert.deepEqual(await said(5), ['podman', `sha256:${IMAGE}`])
+  }
+)
+
 test('where cgroups are named after containers, no state is read for a process that is in none', asRoot, async t => {
   const runtime = new Runtime(t)
   const pid = await running(t, ...NESTED)
