@@ -213,6 +213,21 @@ test('CRI-O has its bundles apart from its store, and its pod in the record of w
   assert.equal(sandbox?.kubernetes?.container, undefined)
 })
 
+test('a configuration that a user made to be slow is not read, as if there were a pod', asRoot, async t => {
+  const run = place(t)
+  const bundle = join(run, 'overlay-containers', 'c1', 'userdata')
+  const put = (path: string, value: unknown): void => {
+    write(path, value)
+    chownSync(path, OTHER, OTHER)
+  }
+  put(join(run, 'overlay-containers', 'containers.json'), [{ id: 'c1', names: ['web'], metadata: '{"pod-id":"s1"}' }])
+  put(join(bundle, 'config.json'), { slow: 'x'.repeat(100_000) })
+  const parse = t.mock.method(JSON, 'parse')
+  assert.deepEqual((await readStored(bundle, 'c1', OTHER))?.names, ['web'])
+  const lengths = parse.mock.calls.map(({ arguments: [text] }) => text.length)
+  assert.ok(Math.max(...lengths) < 64 * 1024, lengths.join())
+})
+
 test('a list that a user made to be slow is read in another thread, and bounded', asRoot, async t => {
   const path = join(place(t), 'containers.json')
   const record = { id: 'c1', names: ['web'] }

@@ -7,7 +7,8 @@ import { readRecord } from './record.ts'
 
 const MAX_NAMES = 16
 /** The configuration of a container, with all variables, mounts and filters of system calls, has some ten thousand. */
-const MAX_CONFIG_BYTES = 1024 * 1024
+const MAX_CONFIG_BYTES = 64 * 1024
+const MAX_ROOT_CONFIG_BYTES = 1024 * 1024
 
 /** What the store of podman and CRI-O (containers/storage) says of a container. */
 export interface StoredContainer {
@@ -51,7 +52,7 @@ export async function readStored(
   const metadata = parsed(textOf(found, 'metadata'))
   const pod = textOf(metadata, 'pod-id')
   if (!isContainerName(pod)) return { names, images: await digestsOf(`${root}/${driver}-images`, image, read) }
-  const config = await readOwnedJson(`${bundle}/config.json`, uid, MAX_CONFIG_BYTES)
+  const config = await readOwnedJson(`${bundle}/config.json`, uid, uid === 0 ? MAX_ROOT_CONFIG_BYTES : MAX_CONFIG_BYTES)
   const sandbox = parsed(textOf(await recordOf(containers, pod, read), 'metadata'))
   const kubernetes = kubernetesContainer(
     {
