@@ -157,7 +157,9 @@ export class Attestor {
     if (uid === undefined) return undefined
     if (this.#containers === undefined) {
       const { ContainerFinder } = await import('./containers/index.ts')
-      this.#containers ??= new ContainerFinder(this.#clock, this.#users, await this.#find())
+      const find = await this.#find()
+      // Others may have come meanwhile: with a finder each, their look-ups would not count together.
+      this.#containers ??= new ContainerFinder(this.#clock, this.#users, find)
     }
     return await this.#containers.find(pid, uid, senderOf(facts, uid))
   }

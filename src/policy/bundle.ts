@@ -16,13 +16,13 @@ import {
 } from './admin-codec.ts'
 import { malformed } from './codec.ts'
 import type { Entry } from './entry.ts'
-import { decodeEntry, encodeEntry } from './entry-codec.ts'
+import { decodeEntry } from './entry-codec.ts'
+import { entriesIn, listsOf } from './entry-lists.ts'
 import type { Invariant } from './invariant.ts'
 import { decodeInvariant, encodeInvariant } from './invariant-codec.ts'
 import { decodeRevocation, encodeRevocation } from './revocation-codec.ts'
 import type { Rule } from './rule.ts'
 import { decodeRule, encodeRule } from './rule-codec.ts'
-import { isOfLaterForm } from './selectors.ts'
 
 /** The decisions of the admin. */
 export interface Content {
@@ -172,7 +172,7 @@ function readBundle(signed: Uint8Array, trustDomain: string, signer: Signer): Bu
     throw new WarrenError(ErrorCode.SignatureInvalid, `the policy bundle is for trust domain "${message.trustDomain}"`)
   }
   if (message.version === 0n) throw malformed('its version is zero')
-  const entries = [...message.entries, ...message.containerEntries]
+  const entries = entriesIn(message)
   for (const { name, max: ofRoot } of LISTS) {
     const max = most(name, ofRoot, signer)
     const list = name === 'entries' ? entries : message[name]
@@ -229,8 +229,7 @@ export function sealBundle(
       previousSha256: current === undefined ? new Uint8Array() : Buffer.from(current.sha256, 'hex'),
       issuedAtMs: BigInt(nowMs),
       rules: rules.map(encodeRule),
-      entries: entries.filter(entry => !isOfLaterForm(entry)).map(encodeEntry),
-      containerEntries: entries.filter(isOfLaterForm).map(encodeEntry),
+      ...listsOf(entries),
       strict,
       revocations: revocations.map(encodeRevocation),
       invariants: invariants.map(encodeInvariant),

@@ -44,7 +44,7 @@ export function entryFrom(entry: Fields<adminPb.Entry>): NewEntry {
     systemdUnit: optional(entry.systemdUnit),
     cgroup: optional(entry.cgroup),
     ...containerSelectors(entry),
-    grants: parsePattern(entry.grants || entry.narrowGrants),
+    grants: parsePattern(entry.grants || entry.narrowGrants || entry.kubernetesGrants),
     reason: entry.reason,
     ...ownerFrom(entry),
     ...(entry.gateways.length === 0 ? {} : { gateways: entry.gateways.map(gatewayName) }),

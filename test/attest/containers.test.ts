@@ -129,6 +129,11 @@ test('the name of a container is looked for in a cgroup, and never leads out of 
     'container'
   ])
   assert.deepEqual(namesInCgroup('0::/x/../..\n'), ['x'])
+  // Containerd without systemd, below a kubelet with it.
+  assert.deepEqual(namesInCgroup('0::/system.slice/kubepods-pod1.slice:cri-containerd:34cd\n'), [
+    'system.slice',
+    '34cd'
+  ])
   for (const name of ['..', '.', '', 'a/b', '-x', 'ü', 'x'.repeat(256)]) assert.ok(!isContainerName(name), name)
 })
 
@@ -320,6 +325,42 @@ test('the state of a user is read in part if there is too much of it, and not fo
   assert.equal(await runtime.find(pid, OWNER), undefined)
 })
 
+test(
+  'a look-up that has taken its time begins no further list of a user, and takes none for its answer',
+  asRoot,
+  async t => {
+    const runtime = new Runtime(t)
+    const pid = await running(t, ...asUser(OWNER))
+    runtime.add('c1', { pid, uid: OWNER })
+    // Which of its looks at the clock is the first that finds it late.
+    const said = async (late: number) => {
+      let looks = 0
+      const monotonicMs = (): number => (++looks < late ? 0 : 1_000)
+      const found = await findContainer(pid, OWNER, { directories: [runtime.state], monotonicMs })
+      return found === undefined ? undefined : [found.runtime, ...found.images]
+    }
+    const all = [`sha256:${IMAGE}`, MANIFEST]
+    assert.deepEqual(await said(100), ['podman', ...all])
+    // Before the directory, a container, the list of containers, and the list of images.
+    for (const late of [2, 3, 4]) assert.equal(await said(late), undefined, String(late))
+    assert.deepEqual(await said(5), ['podman', `sha256:${IMAGE}`])
+  }
+)
+
+test('where cgroups are named after containers, no state is read for a process that is in none', asRoot, async t => {
+  const runtime = new Runtime(t)
+  const pid = await running(t, ...NESTED)
+  runtime.add('c1', { pid })
+  const by = { directories: [runtime.state], unlisted: [runtime.state] }
+  assert.equal((await findContainer(pid, 0, { ...by, unlisted: [] }))?.id, 'c1')
+  assert.equal(await findContainer(pid, 0, by), undefined)
+  const cgroup = readFileSync(`/proc/${pid}/cgroup`, 'latin1')
+  const [named] = namesInCgroup(cgroup)
+  if (named === undefined) return t.diagnostic('this process is in no cgroup with a name')
+  runtime.add(named, { pid })
+  assert.equal((await findContainer(pid, 0, { ...by, directories: [runtime.state] }))?.id, named)
+})
+
 test('a store that the runtime does not name by the container’s own bundle is not read', asRoot, async t => {
   const runtime = new Runtime(t)
   const pid = await running(t, ...NESTED)
@@ -417,15 +458,31 @@ test('one sender has some look-ups at a time, and others wait for one of them al
 test('a look-up that a user makes long counts as many', asRoot, async () => {
   let now = 0
   const clock = { ...systemClock, monotonicMs: () => now }
+  let takesMs = 500
   const finder = new ContainerFinder(clock, { usersOf: async () => [] }, async () => {
-    now += 500
+    now += takesMs
     return undefined
   })
   const many = async (uid: number): Promise<void> => {
     for (let count = 0; count < 20; count += 1) await finder.find(process.pid, uid, `of ${uid}`)
   }
   await assert.rejects(many(OWNER), /LIMIT_EXCEEDED|too many containers/)
-  await many(0)
+  takesMs = 50
+  for (let round = 0; round < 10; round += 1) await many(0)
+})
+
+test('a look-up that takes long in the files of root counts as many, too', asRoot, async () => {
+  let now = 0
+  const clock = { ...systemClock, monotonicMs: () => now }
+  const finder = new ContainerFinder(clock, { usersOf: async () => [] }, async () => {
+    now += 500
+    return undefined
+  })
+  const many = async (sender: string): Promise<void> => {
+    for (let count = 0; count < 20; count += 1) await finder.find(process.pid, 0, sender)
+  }
+  await assert.rejects(many('view one'), /LIMIT_EXCEEDED|too many containers/)
+  await finder.find(process.pid, 0, 'view other')
 })
 
 test('a label counts as the kernel writes it while it is enforced', () => {

@@ -145,14 +145,14 @@ const FAULTS: ReadonlyArray<readonly [what: string, fault: Partial<Facts>, check
     { samples: [made('punched', 'invited', 'failed', 4)] },
     'reach',
     'warn',
-    /none of 4 .* relays carry/
+    /none of 4 .* relays or the mesh may carry/
   ],
   [
     'a host that nobody dials, and that dials nobody',
     { samples: [made('reverse', 'dialler', 'failed', 3)] },
     'reach',
     'warn',
-    /could not dial back in 3/
+    /asked to dial back 3 times, and never could/
   ],
   ['only loopback', status({ dataAddresses: ['127.0.0.1:7461'] }), 'addresses', 'fail', /only loopback/],
   ['alone', status({ dataAddresses: ['127.0.0.1:7461'], members: 1 }), 'addresses', 'warn', /only loopback/],
@@ -184,6 +184,19 @@ test('the doctor says by which ways others have reached a host that they cannot 
   const reach = found.find(({ check }) => check === 'reach')
   assert.equal(reach?.verdict, 'ok')
   assert.match(reach?.text ?? '', /reverse .*2 times.*punched \(1 times/)
+})
+
+test('the doctor warns of no way that failed where another one worked', () => {
+  const [punched, dialled] = [made('punched', 'invited', 'failed', 4), made('reverse', 'dialler', 'ok', 2)]
+  const [failedBack, passed] = [made('reverse', 'dialler', 'failed', 3), made('punched', 'invited', 'ok', 1)]
+  for (const [samples, text] of [
+    [[punched, dialled], /^reverse .*2 times/],
+    [[failedBack, passed], /^punched \(1 times/]
+  ] as const) {
+    const [reach] = findingsOf({ ...HEALTHY, samples }).filter(({ check }) => check === 'reach')
+    assert.equal(reach?.verdict, 'ok')
+    assert.match(reach?.text ?? '', text)
+  }
 })
 
 for (const [what, fault, check, verdict, text] of FAULTS) {

@@ -18,12 +18,13 @@ import {
   type NewEntry,
   narrowingOptions,
   openBundle,
+  readUnsigned,
   sealBundle,
   wantsContainer,
   wantsMore,
   whyNotGranted
 } from '../../src/policy/index.ts'
-import { adminPb, create, decode, grantsFields, policyPb } from '../../src/wire/index.ts'
+import { adminPb, create, decode, grantsFields, policyPb, toBinary } from '../../src/wire/index.ts'
 
 const TD = 'example.org'
 const WEB = parseAddress('dev.web.site.default.a')
@@ -163,8 +164,7 @@ test('an entry of a container is in a list of its own, which agents that do not 
     containerRuntime: 'podman',
     containerName: 'web',
     containerImage: DIGEST,
-    containerPod: 'shop/cart-0',
-    containerServiceAccount: 'shop/cart',
+    containerPod: 'shop',
     containerUser: 'alice',
     selinux: 'u:r:t:s0',
     apparmor: 'profile'
@@ -189,13 +189,82 @@ test('an entry of a container is in a list of its own, which agents that do not 
   assert.deepEqual(Object.fromEntries(Object.keys(all).map(name => [name, entries[1]?.[name as keyof Entry]])), all)
 })
 
+const OF_KUBERNETES = [
+  { containerServiceAccount: 'shop/cart' },
+  { containerName: 'shop/cart' },
+  { containerPod: 'shop/cart-0' }
+]
+const sealed = (entries: readonly Entry[]): { bytes: Uint8Array; message: policyPb.Bundle } => {
+  const bytes = sealBundle(undefined, { entries, trustDomain: TD, nowMs: 1 }, () => new Uint8Array(64))
+  const { bundle } = decode(policyPb.SignedBundleSchema, bytes, bytes.length)
+  return { bytes, message: decode(policyPb.BundleSchema, bundle, bytes.length) }
+}
+const resealed = (message: policyPb.Bundle, admin = generatePeerKeyPair()) => {
+  const bundle = toBinary(policyPb.BundleSchema, message)
+  const signature = sign(admin, CONTEXT.policyBundle, bundle)
+  const signed = toBinary(policyPb.SignedBundleSchema, create(policyPb.SignedBundleSchema, { bundle, signature }))
+  return openBundle(signed, rawPublicKey(admin), TD)
+}
+
+test('an agent that knows entries of containers and not those of Kubernetes grants nothing by these, and reads the rest', () => {
+  const others = [
+    { ...draft({ uid: 7 }), id: 'e7', createdAtMs: 1 },
+    { ...draft({ containerName: 'web' }), id: 'e8', createdAtMs: 1 }
+  ]
+  const ofKubernetes = OF_KUBERNETES.map((selectors, index) => ({
+    ...draft({ uid: 0, containerRuntime: 'containerd', ...selectors }),
+    id: `e${index}`,
+    createdAtMs: 1
+  }))
+  const { message } = sealed([...ofKubernetes, ...others])
+  const ids = (entries: ReadonlyArray<{ readonly id: string }>): string[] => entries.map(({ id }) => id)
+  const lists = [message.entries, message.containerEntries, message.kubernetesEntries]
+  assert.deepEqual(lists.map(ids), [['e7'], ['e8'], ['e0', 'e1', 'e2']])
+  assert.deepEqual(ids(resealed(message).entries), ['e7', 'e8', 'e0', 'e1', 'e2'])
+  assert.deepEqual(ids(readUnsigned(toBinary(policyPb.BundleSchema, message)).entries), ['e7', 'e8', 'e0', 'e1', 'e2'])
+  // What such an agent has read, which ignores list 14.
+  const older = resealed({ ...message, kubernetesEntries: [] })
+  assert.deepEqual(ids(older.entries), ['e7', 'e8'])
+  assert.equal(
+    grantingEntry(older.entries, WEB, { ...inside, container: { ...container, names: ['shop/cart'] } }),
+    undefined
+  )
+  assert.equal(grantingEntry(older.entries, WEB, inside)?.id, 'e8')
+  // An id is one in all of the lists.
+  const [twice] = sealed([{ ...draft({ containerName: 'shop/cart' }), id: 'e8', createdAtMs: 1 }]).message
+    .kubernetesEntries
+  assert.throws(
+    () => resealed({ ...message, kubernetesEntries: twice === undefined ? [] : [twice] }),
+    /an id occurs twice/
+  )
+})
+
+test('a bundle with an entry of Kubernetes where an older agent would read it is malformed', () => {
+  for (const selectors of OF_KUBERNETES) {
+    const { message } = sealed([{ ...draft({ uid: 0, ...selectors }), id: 'e1', createdAtMs: 1 }])
+    const { kubernetesEntries: entries } = message
+    assert.equal(resealed(message).entries.length, 1)
+    const refused = /MESSAGE_MALFORMED.*e1 is in a list of older agents/
+    for (const list of ['entries', 'containerEntries'] as const)
+      assert.throws(() => resealed({ ...message, kubernetesEntries: [], [list]: entries }), refused)
+  }
+})
+
 test('a request with such a selector has its pattern where an older agent does not look', () => {
-  assert.deepEqual(grantsFields('dev.web.*.*', { containerName: '' }), { grants: 'dev.web.*.*', narrowGrants: '' })
+  const none = { grants: '', narrowGrants: '', kubernetesGrants: '' }
+  const pattern = 'dev.web.*.*'
+  assert.deepEqual(grantsFields(pattern, { containerName: '' }), { ...none, grants: pattern })
   const fields = { containerName: 'web', selinux: '' }
-  assert.deepEqual(grantsFields('dev.web.*.*', fields), { grants: '', narrowGrants: 'dev.web.*.*' })
-  const message = create(adminPb.EntrySchema, { ...fields, ...grantsFields('dev.web.*.*', fields) })
+  assert.deepEqual(grantsFields(pattern, fields), { ...none, narrowGrants: pattern })
+  const message = create(adminPb.EntrySchema, { ...fields, ...grantsFields(pattern, fields) })
   const read = entryFrom(message)
-  assert.deepEqual([read.grants.text, read.containerName, read.selinux], ['dev.web.*.*', 'web', undefined])
+  assert.deepEqual([read.grants.text, read.containerName, read.selinux], [pattern, 'web', undefined])
+  for (const selectors of OF_KUBERNETES) {
+    const sent = { ...fields, ...selectors }
+    assert.deepEqual(grantsFields(pattern, sent), { ...none, kubernetesGrants: pattern })
+    const taken = entryFrom(create(adminPb.EntrySchema, { ...sent, ...grantsFields(pattern, sent) }))
+    assert.deepEqual({ ...taken, ...selectors, grants: taken.grants.text }, { ...taken, grants: pattern })
+  }
 })
 
 test('an entry that says nothing, or cannot be met, is refused', () => {
@@ -238,8 +307,8 @@ test('a policy file says the same of a container before and after it was exporte
   assert.deepEqual(faults, [])
   const [read] = document.entries?.entries ?? []
   assert.ok(read)
-  assert.deepEqual([read.grants, read.narrowGrants], ['', 'dev.web.*.*'])
-  const shown = create(adminPb.EntrySchema, { ...read, grants: 'dev.web.*.*', narrowGrants: '' })
+  assert.deepEqual([read.grants, read.kubernetesGrants], ['', 'dev.web.*.*'])
+  const shown = create(adminPb.EntrySchema, { ...read, grants: 'dev.web.*.*', kubernetesGrants: '' })
   assert.equal(
     formatPolicyFile({ rules: [], entries: [shown], invariants: [], strict: false }).includes(text.slice(11)),
     true

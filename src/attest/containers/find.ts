@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { isOfContainerd, readContainerd } from './containerd.ts'
+import { CONTAINERD_STATES, isOfContainerd, readContainerd } from './containerd.ts'
 import { DOCKER_STATE, readDocker } from './docker.ts'
 import type { RuntimeSays } from './facts.ts'
 import { type KubernetesContainer, namesInKubernetes, podsInKubernetes } from './kubernetes.ts'
@@ -19,6 +19,8 @@ interface Found extends OciContainer {
 export interface FindOptions {
   /** @default those of the runtimes of `uid` */
   readonly directories?: readonly string[]
+  /** Those of them where a container is looked for by the names of its cgroup alone. @default those of containerd */
+  readonly unlisted?: readonly string[]
   readonly monotonicMs?: () => number
   /** The service account of a pod of Kubernetes. @default none is established */
   readonly serviceAccountOf?: (container: KubernetesContainer) => Promise<string | undefined>
@@ -35,14 +37,16 @@ export async function findContainer(
   uid: number,
   options: FindOptions = {}
 ): Promise<RuntimeSays | undefined> {
-  const { directories = stateDirectories(uid), monotonicMs = () => performance.now() } = options
+  const { directories = stateDirectories(uid), unlisted = CONTAINERD_STATES } = options
+  const { monotonicMs = () => performance.now() } = options
   const endMs = uid === 0 ? Number.POSITIVE_INFINITY : monotonicMs() + MAX_LOOKUP_MS
+  const isLate = (): boolean => monotonicMs() > endMs
   const named = namesInCgroup(readFileSync(`/proc/${pid}/cgroup`, 'latin1'))
   // Without a cgroup of its own a container may share all that the kernel says with another: then it is neither of them.
   const guesses: Found[] = []
   let isUnsure = false
   for (const directory of directories) {
-    if (monotonicMs() > endMs) return undefined
+    if (isLate()) return undefined
     if (!(await isStateOf(directory, uid))) continue
     const match = async (id: string): Promise<Found | undefined> => {
       const container = await readContainer(directory, id, uid)
@@ -54,23 +58,30 @@ export async function findContainer(
     }
     for (const id of named) {
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid, options)
+      if (found !== undefined) return await describe(found, uid, options, isLate)
     }
+    // Containerd names each cgroup after its container, and its states are long: for a process of no container all would be read.
+    if (unlisted.includes(directory)) continue
     const { ids, isWhole } = await listContainers(directory)
     isUnsure ||= !isWhole
     for (const id of ids) {
       if (named.includes(id)) continue
-      if (monotonicMs() > endMs) return undefined
+      if (isLate()) return undefined
       const found = await match(id)
-      if (found !== undefined) return await describe(found, uid, options)
+      if (found !== undefined) return await describe(found, uid, options, isLate)
     }
   }
   const [only, ...others] = guesses
   if (only === undefined || others.length > 0 || isUnsure) return undefined
-  return await describe(only, uid, options)
+  return await describe(only, uid, options, isLate)
 }
 
-async function describe(found: Found, uid: number, options: FindOptions): Promise<RuntimeSays> {
+async function describe(
+  found: Found,
+  uid: number,
+  options: FindOptions,
+  isLate: () => boolean
+): Promise<RuntimeSays | undefined> {
   const { id, program, bundle, cgroups, directory } = found
   if (directory === DOCKER_STATE) return { runtime: 'docker', id, ...((await readDocker(id)) ?? UNNAMED), pods: [] }
   if (uid === 0 && isOfContainerd(directory, bundle)) {
@@ -79,8 +90,10 @@ async function describe(found: Found, uid: number, options: FindOptions): Promis
     if (said.kubernetes !== undefined) return await inKubernetes('containerd', id, said.kubernetes, options)
     return { runtime: 'containerd', id, names: [id], images: [], pods: [] }
   }
-  const stored = await readStored(bundle, id, uid)
+  const stored = await readStored(bundle, id, uid, isLate)
   if (stored === undefined) {
+    // It may be in the store: to say that nobody manages it would be another container.
+    if (isLate()) return undefined
     // A manager's container without a name in its store has none: its id is not what an operator would call it.
     return { runtime: program, id, names: isInStore(bundle) ? [] : [id], images: [], pods: [] }
   }

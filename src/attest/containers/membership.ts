@@ -71,8 +71,9 @@ export function namesInCgroup(text: string): string[] {
   const parts = text.split('\n').flatMap(line => (/^\d+:[^:]*:(\/.*)$/.exec(line)?.[1] ?? '').split('/'))
   const names = parts.flatMap(part => {
     const name = part.replace(/\.scope$/, '')
-    // As in libpod-ID, and in cri-containerd-ID.
-    return [name, name.slice(name.indexOf('-') + 1), name.slice(name.lastIndexOf('-') + 1)]
+    // As in libpod-ID, in cri-containerd-ID, and in SLICE:cri-containerd:ID without systemd.
+    const last = Math.max(name.lastIndexOf('-'), name.lastIndexOf(':'))
+    return [name, name.slice(name.indexOf('-') + 1), name.slice(last + 1)]
   })
   return [...new Set(names)].filter(isContainerName).slice(0, MAX_NAMES)
 }

@@ -7,7 +7,8 @@ import { readRecord } from './record.ts'
 
 const MAX_NAMES = 16
 /** The configuration of a container, with all variables, mounts and filters of system calls, has some ten thousand. */
-const MAX_CONFIG_BYTES = 1024 * 1024
+const MAX_CONFIG_BYTES = 64 * 1024
+const MAX_ROOT_CONFIG_BYTES = 1024 * 1024
 
 /** What the store of podman and CRI-O (containers/storage) says of a container. */
 export interface StoredContainer {
@@ -18,6 +19,9 @@ export interface StoredContainer {
   readonly kubernetes?: KubernetesContainer
 }
 
+/** The record with this id in a list; undefined if there is none, or no time left. */
+type Read = (path: string, id: string) => Promise<unknown>
+
 const BUNDLE = /^(\/.*)\/([a-z0-9]+)-containers\/([^/]+)\/userdata$/
 
 /** Whether a bundle is where podman and CRI-O have theirs. */
@@ -27,22 +31,29 @@ export function isInStore(bundle: string): boolean {
 
 /**
  * Finds a container in the store below which its bundle is, DRIVER-containers/ID/userdata, in files that belong to `uid`;
- * undefined if it is in none.
+ * undefined if it is in none. Lists that it would come to once `isLate` are not read, and what is in them is left out.
  */
-export async function readStored(bundle: string, id: string, uid: number): Promise<StoredContainer | undefined> {
+export async function readStored(
+  bundle: string,
+  id: string,
+  uid: number,
+  isLate: () => boolean = () => false
+): Promise<StoredContainer | undefined> {
   const [, root, driver, inPath] = BUNDLE.exec(bundle) ?? []
   if (root === undefined || driver === undefined || inPath !== id) return undefined
   const containers = dirname(dirname(bundle))
-  const found = await recordOf(containers, id, uid)
+  const read = async (path: string, one: string): Promise<unknown> =>
+    isLate() ? undefined : await readRecord(path, uid, one)
+  const found = await recordOf(containers, id, read)
   if (found === undefined) return undefined
   const names = textsIn(memberOf(found, 'names')).slice(0, MAX_NAMES).filter(isContainerName)
   const image = textOf(found, 'image')
   // Written by the manager alone: annotations may come from the image.
   const metadata = parsed(textOf(found, 'metadata'))
   const pod = textOf(metadata, 'pod-id')
-  if (!isContainerName(pod)) return { names, images: await digestsOf(`${root}/${driver}-images`, image, uid) }
-  const config = await readOwnedJson(`${bundle}/config.json`, uid, MAX_CONFIG_BYTES)
-  const sandbox = parsed(textOf(await recordOf(containers, pod, uid), 'metadata'))
+  if (!isContainerName(pod)) return { names, images: await digestsOf(`${root}/${driver}-images`, image, read) }
+  const config = await readOwnedJson(`${bundle}/config.json`, uid, uid === 0 ? MAX_ROOT_CONFIG_BYTES : MAX_CONFIG_BYTES)
+  const sandbox = parsed(textOf(await recordOf(containers, pod, read), 'metadata'))
   const kubernetes = kubernetesContainer(
     {
       namespace: textOf(sandbox, 'namespace'),
@@ -55,23 +66,23 @@ export async function readStored(bundle: string, id: string, uid: number): Promi
   // CRI-O has its bundles where they do not outlive a start of the system, and images and layers elsewhere.
   const layers = textOf(memberOf(config, 'root'), 'path')
   const store = layers.slice(0, Math.max(0, layers.lastIndexOf(`/${driver}/`))) || root
-  const images = await digestsOf(`${store}/${driver}-images`, image, uid)
+  const images = await digestsOf(`${store}/${driver}-images`, image, read)
   return { names, images, pod, ...(kubernetes !== undefined && { kubernetes }) }
 }
 
 // Those that do not outlive a start of the system are in a list of their own.
-async function recordOf(containers: string, id: string, uid: number): Promise<unknown> {
+async function recordOf(containers: string, id: string, read: Read): Promise<unknown> {
   for (const list of ['containers.json', 'volatile-containers.json']) {
-    const found = await readRecord(`${containers}/${list}`, uid, id)
+    const found = await read(`${containers}/${list}`, id)
     if (found !== undefined) return found
   }
   return undefined
 }
 
 // The id of an image is the hash of its configuration, which names its layers by theirs.
-async function digestsOf(images: string, id: string, uid: number): Promise<string[]> {
+async function digestsOf(images: string, id: string, read: Read): Promise<string[]> {
   if (id === '') return []
-  const found = await readRecord(`${images}/images.json`, uid, id)
+  const found = await read(`${images}/images.json`, id)
   const manifests = membersOf(memberOf(found, 'big-data-digests')).flatMap(([name, digest]) =>
     name.startsWith('manifest') && typeof digest === 'string' ? [digest] : []
   )

@@ -15,12 +15,14 @@ export function reachChecks({ status, samples }: Facts): Finding[] {
   const failedBack = counted('warren_reverse_connections_total', { role: 'dialler', result: 'failed' })
   const punched = counted('warren_punched_connections_total', { role: 'invited', result: 'ok' })
   const failed = counted('warren_punched_connections_total', { role: 'invited', result: 'failed' })
-  if (failed > 0 && punched === 0) {
-    const text = `none of ${failed} connections through the NATs of this host and another came about: relays carry those flows`
+  // Another way that worked is no fault: hosts try the next one, and count the one that failed.
+  const worked = dialledBack + punched
+  if (failed > 0 && worked === 0) {
+    const text = `none of ${failed} attempts through NATs came about: relays or the mesh may carry those flows`
     return [warn('reach', text, `Allow ${PORTS}, ${FORWARD}; a NAT that changes ports cannot be passed.`)]
   }
-  if (failedBack > 0 && dialledBack === 0) {
-    const text = `other hosts cannot dial this one, and this one could not dial back in ${failedBack} attempts`
+  if (failedBack > 0 && worked === 0) {
+    const text = `this host was asked to dial back ${failedBack} times, and never could: hosts that cannot dial its ports need a relay`
     return [warn('reach', text, `Allow ${PORTS}, or TCP from this host to the ports of the others.`)]
   }
   const ways = [

@@ -8,7 +8,7 @@ import { type Column, table } from './table.ts'
 import { fields, protocolName } from './views.ts'
 
 export type AuthorityView = Omit<adminPb.Authority, '$typeName' | '$unknown'>
-export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown' | 'narrowGrants'>
+export type EntryView = Omit<adminPb.Entry, '$typeName' | '$unknown' | 'narrowGrants' | 'kubernetesGrants'>
 export type RevocationView = Omit<adminPb.Revocation, '$typeName' | '$unknown'>
 
 export type InvariantView = Omit<adminPb.Invariant, '$typeName' | '$unknown' | 'protocols'> & { protocols: string[] }
@@ -18,7 +18,7 @@ export const LOST_POLICY =
   'the policy of this host is lost: nothing is allowed and nothing can be changed before a member admitted earlier connects (`warren policy restart --help`)'
 
 export function entryView(entry: adminPb.Entry): EntryView {
-  const { narrowGrants: _ofRequests, ...view } = fields(entry)
+  const { narrowGrants: _ofRequests, kubernetesGrants: _alsoOfRequests, ...view } = fields(entry)
   return view
 }
 

@@ -2035,6 +2035,14 @@ export declare type Entry = Message<"warren.api.v1.Entry"> & {
    * @generated from field: string container_service_account = 28;
    */
   containerServiceAccount: string;
+
+  /**
+   * The same as `narrow_grants`, in place of it, for an entry with a service account or with a "/" in the name of its container or pod:
+   * some agents that know the field above do not know these.
+   *
+   * @generated from field: string kubernetes_grants = 29;
+   */
+  kubernetesGrants: string;
 };
 
 /**

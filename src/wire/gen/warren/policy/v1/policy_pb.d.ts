@@ -236,7 +236,7 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
 
   /**
    * What the runtime says that made the container of the process, in its own files. An entry with one of the next fields is in
-   * `container_entries` of the bundle alone.
+   * `container_entries` or `kubernetes_entries` of the bundle alone.
    * As in "podman".
    *
    * @generated from field: string container_runtime = 19;
@@ -244,6 +244,8 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
   containerRuntime: string;
 
   /**
+   * In Kubernetes NAMESPACE/NAME, as the pod: an entry with a "/" in either is in `kubernetes_entries` of the bundle alone.
+   *
    * @generated from field: string container_name = 20;
    */
   containerName: string;
@@ -284,7 +286,8 @@ export declare type Entry = Message<"warren.policy.v1.Entry"> & {
   apparmor: string;
 
   /**
-   * NAMESPACE/NAME of a service account of Kubernetes, which the cluster has signed for the pod of the container.
+   * NAMESPACE/NAME of a service account of Kubernetes, which the cluster has signed for the pod of the container. An entry with it is
+   * in `kubernetes_entries` of the bundle alone.
    *
    * @generated from field: string container_service_account = 26;
    */
@@ -636,12 +639,21 @@ export declare type Bundle = Message<"warren.policy.v1.Bundle"> & {
   withdrawals: Withdrawal[];
 
   /**
-   * More entries: those that name a container or a label. Agents that do not know these fields do not know this list either, and
-   * grant nothing by it; they would read such an entry as a wider one.
+   * More entries: those that name a container or a label. Agents that do not know the fields 19 to 25 do not know this list either,
+   * and grant nothing by it; they would read such an entry as a wider one.
    *
    * @generated from field: repeated warren.policy.v1.Entry container_entries = 13;
    */
   containerEntries: Entry[];
+
+  /**
+   * More entries: those with a service account, or a "/" in the name of their container or pod. Some agents that know the list above do
+   * not know these: they would read such an entry as a wider one, or refuse the bundle. They do not know this list, and grant nothing by
+   * it. A bundle that has such an entry in another list is malformed.
+   *
+   * @generated from field: repeated warren.policy.v1.Entry kubernetes_entries = 14;
+   */
+  kubernetesEntries: Entry[];
 };
 
 /**
