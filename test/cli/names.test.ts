@@ -229,6 +229,51 @@ test('a destination has listeners at its ports once it is asked for, and clients
   assert.equal(await isOpen(scope, one.address, 29_188), true)
 })
 
+test(
+  'what a client of a name wrote before the end has its time to arrive, and others come no more',
+  onLinux,
+  async t => {
+    const scope = scopeOf(t)
+    const arrived: string[] = []
+    const server = createServer({ allowHalfOpen: true }, socket => {
+      socket.on('data', chunk => arrived.push(String(chunk))).on('end', () => socket.end('whole'))
+    }).listen(0, '127.0.0.1')
+    scope.defer(() => void server.close())
+    await once(server, 'listening')
+    const { port } = server.address() as { port: number }
+    const opening = Promise.withResolvers<void>()
+    const { names } = await listeners(scope, {
+      open: async () => {
+        await opening.promise
+        return connectSocket({ host: '127.0.0.1', port, allowHalfOpen: true }) as never
+      }
+    })
+    const { address } = await names.ready('dev.db.main.default', [25_433], 0)
+    const client = dial(scope, address, 25_433)
+    await once(client, 'connect')
+    client.end('last words')
+    const settled = names.settle(AbortSignal.timeout(20_000))
+    await waitFor(async () => !(await isOpen(scope, address, 25_433)) || undefined, 'the port to be free')
+    opening.resolve()
+    const [answer] = (await once(client, 'data')) as [Buffer]
+    await settled
+    assert.deepEqual([arrived.join(''), answer.toString()], ['last words', 'whole'])
+  }
+)
+
+test('a client of a name that does not end is reset when its time is over', onLinux, async t => {
+  const scope = scopeOf(t)
+  const { names } = await listeners(scope)
+  const { address } = await names.ready('dev.db.main.default', [25_434], 0)
+  const client = dial(scope, address, 25_434)
+  client.write('x')
+  await once(client, 'data')
+  const closed = new Promise(resolve => client.once('close', resolve))
+  await names.settle(AbortSignal.abort())
+  names.close()
+  await closed
+})
+
 test('the idlest makes room, but none that has a client or was answered a moment ago', onLinux, async t => {
   const scope = scopeOf(t)
   const { names } = await listeners(scope, { maxListeners: 4, holdMs: 0 })

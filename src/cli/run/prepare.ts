@@ -131,7 +131,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
       { ...places, hasProxy: proxy !== undefined, keepAliveMs: KEEP_ALIVE_MS, onFailure },
       signal
     )
-    undo.push(() => names.close())
+    undo.push(over => names.close(over))
     return { env, wrap: names.wrap }
   } catch (err) {
     if (wishes.names === true || !WarrenError.is(err, ErrorCode.Unsupported)) throw err

@@ -86,6 +86,12 @@ export class NameListeners {
     }
   }
 
+  /** Takes no more clients, and resolves once those that it has are served to their end, or `over` aborts. */
+  async settle(over: AbortSignal): Promise<void> {
+    const forwarders = [...this.#places.values()].flatMap(place => [...place.forwarders.values()])
+    await Promise.all(forwarders.map(({ forwarder }) => forwarder.settle(over)))
+  }
+
   /** Resets every client and frees all ports. */
   close(): void {
     this.#isClosed = true

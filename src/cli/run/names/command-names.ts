@@ -70,9 +70,19 @@ export class CommandNames {
     }
   }
 
+  /** From now on no name is added. */
+  stopFollowing(): void {
+    this.#over.abort()
+  }
+
+  /** Takes no more clients, and resolves once those that it has are served to their end, or `over` aborts. */
+  async settle(over: AbortSignal): Promise<void> {
+    await this.#listeners.settle(over)
+  }
+
   /** Resets every client and frees all ports. */
   close(): void {
-    this.#over.abort()
+    this.stopFollowing()
     this.#listeners.close()
   }
 

@@ -14,8 +14,8 @@ export interface NamesOptions extends Omit<CommandNamesOptions, 'hosts'> {
 /** Names of the mesh for a command that is started by `wrap`. */
 export interface CommandNames {
   readonly wrap: Wrap
-  /** Ends the names and all connections to them. */
-  readonly close: () => void
+  /** Ends the names; connections to them end by themselves, or are reset when `over` aborts. */
+  readonly close: (over: AbortSignal) => Promise<void>
 }
 
 /**
@@ -29,9 +29,13 @@ export async function namesFor({ directory, ...options }: NamesOptions, signal: 
     const names = await Names.start({ ...options, hosts }, signal)
     return {
       wrap,
-      close() {
-        names.close()
+      async close(over) {
+        // First: a name that is added later would be written to the descriptor of another file.
+        names.stopFollowing()
         hosts.close()
+        // What the command wrote before its end is still under way.
+        await names.settle(over)
+        names.close()
       }
     }
   } catch (err) {
