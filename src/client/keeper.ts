@@ -168,6 +168,7 @@ export class Keeper implements Registration {
         return
       }
       this.#become('lost')
+      this.#options.onLost?.()
       const err = keeping.ended ? undefined : keeping.err
       this.#log.warn('registration lost, registering again', { address: this.address, err })
       // An agent whose program was replaced still has it.

@@ -93,6 +93,8 @@ export interface RegisterOptions extends Omit<AgentClientOptions, 'timeoutMs'> {
    * the first one, `register` fails; for a later one, the registration is tried again.
    */
   readonly onLive?: ((registration: Registration) => Promise<void>) | undefined
+  /** Called when it is `lost`: from now on the agent may have it no more. */
+  readonly onLost?: (() => void) | undefined
   /** Called when `problem` of the registration has changed: another user took the port of its server, or gave it back. */
   readonly onProblem?: ((registration: Registration) => void) | undefined
 }

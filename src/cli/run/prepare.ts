@@ -75,8 +75,11 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
     void registration.closed.then(({ error }) => error !== undefined && onFailure(error))
     return registration
   }
+  let spiffe: SpiffeSocket | undefined
+  const onLost = (): void => spiffe?.reset()
   // For this process alone: the command gets it by a socket of its own, and no other program of the user does.
-  const own = as && (await hold(agent.call(client => register(as, { ...common, client, dnsNames, wait: 'local' }))))
+  const own =
+    as && (await hold(agent.call(client => register(as, { ...common, client, dnsNames, onLost, wait: 'local' }))))
   // Without an agent there is nothing that the command could reach.
   if (!own) await agent.call(client => client.workload.listServices({ pattern: '*.*.*.*' }, { signal }))
   const { client } = agent
@@ -88,7 +91,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
   }
   const directory = privateDirectory()
   undo.push(() => directory.remove())
-  const spiffe = own && (await spiffeSocket({ client, directory: directory.path, onFailure }, signals, undo))
+  if (own) spiffe = await spiffeSocket({ client, own, directory: directory.path, onFailure }, signals, undo)
   const uidOf = await callersAt('tcp').catch((err: unknown): undefined => {
     if (wishes.proxy) throw withoutProxy(err)
   })
@@ -141,7 +144,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
 }
 
 async function spiffeSocket(
-  place: Pick<Parameters<typeof SpiffeSocket.listen>[0], 'client' | 'directory' | 'onFailure'>,
+  place: Pick<Parameters<typeof SpiffeSocket.listen>[0], 'client' | 'own' | 'directory' | 'onFailure'>,
   signals: SignalRelay,
   undo: Undo[]
 ): Promise<SpiffeSocket> {

@@ -1,13 +1,15 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import type { AgentClient } from '../../client/index.ts'
+import type { AgentClient, Registration } from '../../client/index.ts'
 import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { socketsAt } from '../../listeners/index.ts'
 import { StreamForwarder } from '../listeners/stream/forwarder.ts'
 
 export interface SpiffeSocketOptions {
   readonly client: AgentClient
+  /** The identity of the command. While it is not live, the agent would give what else is registered for the user. */
+  readonly own: Pick<Registration, 'state' | 'closed'>
   /** A directory that nobody but this user may enter. */
   readonly directory: string
   /** Whether who connected is the command, or what it started. May throw: then it is not. */
@@ -21,7 +23,7 @@ export interface SpiffeSocketOptions {
  * others of its user.
  *
  * Each connection is one of this process to the agent, whose bytes are carried unread. So register the identity of the command for
- * this process alone, and what else this process registers for its user.
+ * this process alone, and what else this process registers for its user. Call `reset` when the registration is lost.
  */
 export class SpiffeSocket {
   readonly path: string
@@ -33,7 +35,7 @@ export class SpiffeSocket {
   }
 
   /** Listens, mode 0600. Rejects with INVALID_ARGUMENT or PERMISSION_DENIED where no socket can be made. */
-  static async listen({ client, directory, isOwn, onFailure }: SpiffeSocketOptions): Promise<SpiffeSocket> {
+  static async listen({ client, own, directory, isOwn, onFailure }: SpiffeSocketOptions): Promise<SpiffeSocket> {
     const path = join(directory, 'spiffe.sock')
     const open = async (caller: Socket, signal: AbortSignal): Promise<Socket> => {
       // Asked before anything is read: it is a question about this moment.
@@ -43,9 +45,12 @@ export class SpiffeSocket {
           'a process that is not of the command came to its SPIFFE socket'
         )
       }
+      requireLive(own)
       const agent = client.dial(join(client.runtimeDir, 'spiffe.sock'))
       try {
         await once(agent, 'connect', { signal })
+        // It may have ended meanwhile.
+        requireLive(own)
         return agent
       } catch (err) {
         agent.on('error', () => {}).destroy()
@@ -54,11 +59,23 @@ export class SpiffeSocket {
     }
     const forwarder = new StreamForwarder({ open, keepAliveMs: 0, onFailure })
     await forwarder.listen(socketsAt({ kind: 'unix', path }))
-    return new SpiffeSocket(path, forwarder)
+    const socket = new SpiffeSocket(path, forwarder)
+    void own.closed.then(() => socket.close())
+    return socket
+  }
+
+  /** Resets every connection of this moment. */
+  reset(): void {
+    this.#forwarder.reset()
   }
 
   /** Resets every connection, and removes the path. */
   close(): void {
     this.#forwarder.close()
   }
+}
+
+function requireLive({ state }: Pick<Registration, 'state'>): void {
+  if (state === 'live') return
+  throw new WarrenError(ErrorCode.NotReady, 'the command has no identity now: the agent no longer has its registration')
 }

@@ -73,6 +73,11 @@ export class StreamForwarder {
   /** Resets every client and frees the port or path. */
   close(): void {
     this.pause()
+    this.reset()
+  }
+
+  /** Resets every client of this moment, and goes on listening. */
+  reset(): void {
     for (const client of this.#clients) this.#abort(client)
   }
 

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { SpiffeSocket } from '../../src/cli/run/spiffe-socket.ts'
+import type { AgentClient, Registration } from '../../src/client/index.ts'
+import { type Scope, scopeOf } from '../harness/index.ts'
+
+interface Registered {
+  state: Registration['state']
+  readonly closed: Registration['closed']
+}
+
+/** A socket for a registration whose state is set by hand; the agent echoes what comes to its own. */
+async function spiffeSocket(scope: Scope, own: Registered) {
+  const [runtimeDir, directory] = [scope.directory(), scope.directory()]
+  const agent = createServer(socket => socket.on('error', () => {}).pipe(socket)).listen(
+    join(runtimeDir, 'spiffe.sock')
+  )
+  scope.defer(() => void agent.close())
+  await once(agent, 'listening')
+  const client = { runtimeDir, dial: (path: string) => connect(path) } as unknown as AgentClient
+  const socket = await SpiffeSocket.listen({ client, own, directory, isOwn: () => true, onFailure: () => {} })
+  scope.defer(() => socket.close())
+  return socket
+}
+
+function ask(scope: Scope, path: string): { readonly socket: Socket; readonly closed: Promise<unknown> } {
+  const socket = connect(path).on('error', () => {})
+  scope.defer(() => void socket.destroy())
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  // Paused, it would not notice the end.
+  socket.resume()
+  socket.write('x')
+  return { socket, closed }
+}
+
+test('the SPIFFE socket of a command gives nothing while its registration is lost, and ends with it', async t => {
+  const scope = scopeOf(t)
+  const end = Promise.withResolvers<{ reason: string }>()
+  const own: Registered = { state: 'live', closed: end.promise }
+  const spiffe = await spiffeSocket(scope, own)
+  const first = ask(scope, spiffe.path)
+  await once(first.socket, 'data')
+  own.state = 'lost'
+  spiffe.reset()
+  await first.closed
+  const meanwhile = ask(scope, spiffe.path)
+  await meanwhile.closed
+  assert.equal(meanwhile.socket.bytesRead, 0)
+  own.state = 'live'
+  const again = ask(scope, spiffe.path)
+  await once(again.socket, 'data')
+  own.state = 'closed'
+  end.resolve({ reason: 'revoked' })
+  await again.closed
+  const late = ask(scope, spiffe.path)
+  await late.closed
+  assert.equal(late.socket.bytesRead, 0)
+})
