@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { statSync, symlinkSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { privateDirectory } from '../../src/cli/run/private-directory.ts'
 import { SpiffeSocket } from '../../src/cli/run/spiffe-socket.ts'
 import type { AgentClient, Registration } from '../../src/client/index.ts'
 import { type Scope, scopeOf } from '../harness/index.ts'
@@ -58,4 +61,24 @@ test('the SPIFFE socket of a command gives nothing while its registration is los
   const late = ask(scope, spiffe.path)
   await late.closed
   assert.equal(late.socket.bytesRead, 0)
+})
+
+test('the directory of a command is one of its user alone, wherever XDG_RUNTIME_DIR leads', t => {
+  const scope = scopeOf(t)
+  const given = scope.directory()
+  const link = join(given, 'link')
+  symlinkSync(given, link)
+  const parentOf = (env: NodeJS.ProcessEnv): string => {
+    const { path, remove } = privateDirectory(env)
+    assert.equal(statSync(path).mode & 0o777, 0o700)
+    remove()
+    remove()
+    return dirname(path)
+  }
+  assert.equal(parentOf({ XDG_RUNTIME_DIR: given }), given)
+  for (const env of [
+    {},
+    ...['', '/no-such-directory', '/dev/null', link].map(XDG_RUNTIME_DIR => ({ XDG_RUNTIME_DIR }))
+  ])
+    assert.equal(parentOf(env), tmpdir())
 })

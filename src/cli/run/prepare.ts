@@ -26,7 +26,7 @@ import type { SignalRelay } from './child.ts'
 import { environmentFor } from './environment.ts'
 import { mentionedNames, namesFor, type Wrap } from './names/index.ts'
 import type { AddressPort } from './pair.ts'
-import { privateDirectory } from './private-directory.ts'
+import { type PrivateDirectory, privateDirectory } from './private-directory.ts'
 import { SpiffeSocket } from './spiffe-socket.ts'
 import { SvidFiles } from './svid-files.ts'
 
@@ -89,9 +89,15 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
     const options = { ...common, client, target, forUser: true, whitelist: wishes.allow, wait: 'local' } as const
     await hold(register(address, options))
   }
-  const directory = privateDirectory()
-  undo.push(() => directory.remove())
-  if (own) spiffe = await spiffeSocket({ client, own, directory: directory.path, onFailure }, signals, undo)
+  let made: PrivateDirectory | undefined
+  // A command that needs none also runs where none can be made.
+  const directory = (): string => {
+    if (made !== undefined) return made.path
+    made = privateDirectory()
+    undo.push(made.remove)
+    return made.path
+  }
+  if (own) spiffe = await spiffeSocket({ client, own, directory: directory(), onFailure }, signals, undo)
   const uidOf = await callersAt('tcp').catch((err: unknown): undefined => {
     if (wishes.proxy) throw withoutProxy(err)
   })
@@ -129,7 +135,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
   const wantsNames = wishes.names ?? (uidOf !== undefined && mentioned.size > 0)
   if (!wantsNames) return { env, wrap: argv => argv }
   try {
-    const places = { client, directory: directory.path, scope, mentioned, open }
+    const places = { client, directory: directory(), scope, mentioned, open }
     const names = await namesFor(
       { ...places, hasProxy: proxy !== undefined, keepAliveMs: KEEP_ALIVE_MS, onFailure },
       signal
