@@ -21,6 +21,8 @@ export class Reload {
   readonly #deps: ReloadDeps
   #last: Promise<unknown> = Promise.resolve()
   #problem = ''
+  /** Whether what is declared at the start is of no account any more. */
+  #hasApplied = false
 
   constructor(deps: ReloadDeps) {
     this.#deps = deps
@@ -31,12 +33,17 @@ export class Reload {
     return this.#problem
   }
 
-  /** Runs what is declared at the start. */
+  /** Runs what is declared at the start, unless a reload came first. */
   async begin(): Promise<void> {
     const { source, items } = this.#deps
     if (source === undefined) return
-    this.#last = items.apply(source.declared)
-    await this.#last
+    const turn = this.#last
+      .catch(() => {})
+      .then(async () => {
+        if (!this.#hasApplied) await items.apply(source.declared)
+      })
+    this.#last = turn
+    await turn
   }
 
   /**
@@ -73,6 +80,7 @@ export class Reload {
     }
     if (reading === undefined) throw nothingToRead()
     const { declared, needRestart } = reading
+    this.#hasApplied = true
     const tallies = await items.apply(declared)
     this.#problem = ''
     metrics.count('warren_config_reloads_total', { result: 'applied' })
