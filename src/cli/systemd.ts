@@ -9,6 +9,8 @@ const SEND_FLAGS = 0x40 | 0x4000
 const WAITING = 0x4000
 /** sun_path of struct sockaddr_un, whose last byte is a zero. */
 const MAX_PATH_BYTES = 107
+/** systemd ignores a datagram of more than 4,096 bytes, and with it that this process is ready. */
+const MAX_STATUS_BYTES = 1_024
 const MICROSECONDS_PER_MS = 1_000
 const NANOSECONDS_PER_MICROSECOND = 1_000n
 
@@ -16,7 +18,7 @@ const NANOSECONDS_PER_MICROSECOND = 1_000n
 export interface ServiceManager {
   /** Everything is served from now on. `status` is what `systemctl status` shows. Begins the signs of life. */
   ready(status: string): void
-  /** The files of the configuration are read anew. `reloaded` must follow. */
+  /** The files of the configuration are read anew. `reloaded` must follow. Before `ready`, neither has an effect. */
   reloading(): void
   /** That has ended. `problem` is why it was not applied; empty if it was. `systemctl status` shows it until the next one. */
   reloaded(problem: string): void
@@ -55,17 +57,23 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
   const { send, sendDescriptor } = sending
   const isForUs = watched === undefined || Number(watched) === process.pid
   const lifeSignMs = isForUs ? Number(watchdog ?? 0) / MICROSECONDS_PER_MS / 2 : 0
-  let served = ''
-  const ready = (status: string): void => send(`READY=1\nSTATUS=${status.replaceAll('\n', ' ')}`)
+  let served: string | undefined
+  const ready = (status: string): void => send(`READY=1\nSTATUS=${clipped(status.replaceAll('\n', ' '))}`)
   return {
     ready: status => {
       served = status
-      ready(served)
+      ready(status)
       if (lifeSignMs >= 1) setInterval(() => send('WATCHDOG=1'), lifeSignMs).unref()
     },
     // With Type=notify-reload it waits for both, and takes none that was sent before its signal: hence the time.
-    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / NANOSECONDS_PER_MICROSECOND}`),
-    reloaded: problem => ready(problem === '' ? served : `${served}; not reloaded: ${problem}`),
+    reloading: () => {
+      if (served === undefined) return
+      send(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / NANOSECONDS_PER_MICROSECOND}`)
+    },
+    reloaded: problem => {
+      // It would say that everything is served.
+      if (served !== undefined) ready(problem === '' ? served : `${served}; not reloaded: ${problem}`)
+    },
     stopping: () => send('STOPPING=1\nSTATUS=draining'),
     // The next program has a whole period for its first sign of life.
     replacing: () => send('WATCHDOG=1\nSTATUS=upgrading'),
@@ -77,6 +85,12 @@ export async function serviceManager(env: NodeJS.ProcessEnv): Promise<ServiceMan
       for (const name of names) send(`FDSTOREREMOVE=1\nFDNAME=${name}`, WAITING)
     }
   }
+}
+
+/** The beginning of a text: whole characters, in at most as many bytes as a status may have. */
+function clipped(text: string): string {
+  const room = new Uint8Array(MAX_STATUS_BYTES)
+  return text.slice(0, new TextEncoder().encodeInto(text, room).read)
 }
 
 /** Node has no datagrams on unix sockets. Undefined for an address that is none, or of another kind (vsock). */

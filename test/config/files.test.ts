@@ -50,6 +50,7 @@ const BAD: ReadonlyArray<readonly [text: string, line: RegExp]> = [
   ['mdns: "yes"', /^warren\.yaml:1:7: mdns: expected boolean.* Write true or false/],
   ['name: 7', /^warren\.yaml:1:7: name: expected string.* in quotes: "7"\.$/],
   ['log-level: inf', /^warren\.yaml:1:12: log-level: "inf" is not one of .*Did you mean "info"\?$/],
+  [`log-level: ${'i'.repeat(5_000)}`, /^warren\.yaml:1:12: log-level: "i{80}" is not one of .{1,200}$/],
   ['listen: 7000', /^warren\.yaml:1:9: listen: expected string/],
   ['listen: nonsense', /^warren\.yaml:1:9: listen: listen "nonsense" is not HOST:PORT\. Write it as/],
   ['svid-lifetime: soon', /^warren\.yaml:1:16: svid-lifetime: .*not a length of time\. Write it as/],

@@ -37,8 +37,12 @@ function unknownKey(key: string, path: readonly PropertyKey[], keys: readonly st
 }
 
 function textOf(issue: Issue, given: unknown): string {
-  if (issue.code === 'invalid_value') return `${JSON.stringify(given)} is not one of ${issue.values.join(', ')}`
+  if (issue.code === 'invalid_value') return `${shown(given)} is not one of ${issue.values.join(', ')}`
   return issue.message.replace(/^Invalid input: /, '')
+}
+
+function shown(given: unknown): string {
+  return typeof given === 'string' ? JSON.stringify(given.slice(0, 80)) : JSON.stringify(given).slice(0, 80)
 }
 
 function hintOf(issue: Issue, given: unknown, path: readonly PropertyKey[]): string {
