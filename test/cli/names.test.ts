@@ -7,11 +7,14 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { indexOf } from '../../src/cli/listeners/names/directory.ts'
 import { NameListeners, type NameListenersOptions } from '../../src/cli/listeners/names/listeners.ts'
+import { MeshNames } from '../../src/cli/listeners/names/mesh-names.ts'
 import { NameAddresses } from '../../src/cli/listeners/names/name-addresses.ts'
 import { NameUsers, type UserSource } from '../../src/cli/listeners/names/name-users.ts'
 import { Permissions } from '../../src/cli/listeners/names/permissions.ts'
 import { zoneName } from '../../src/cli/listeners/names/zone.ts'
+import type { AgentClient } from '../../src/client/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
+import { Rcode } from '../../src/listeners/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
 import { asRoot, type Scope, scopeOf, waitFor } from '../harness/index.ts'
 
@@ -336,6 +339,45 @@ test('whether a destination is allowed is asked once for many questions, and onl
     'a refusal to be asked again'
   )
 })
+
+test(
+  'a refused name with a page exists for questions of every type, and one without a page for none',
+  onLinux,
+  async t => {
+    const scope = scopeOf(t)
+    const addresses = await NameAddresses.open(join(scope.directory(), 'dns'), { onFailure })
+    const refuse = () => Promise.reject(new WarrenError(ErrorCode.PermissionDenied, 'no entry'))
+    const services = [service('dev.web.page.default.m1', [80]), service('dev.web.none.default.m1', [5432])]
+    const workload = { listServices: async () => ({ services }), register: refuse }
+    const client = { workload, onClose: () => () => {}, hold: () => () => {} } as unknown as AgentClient
+    const names = new MeshNames({
+      ...{ client: () => client, addresses, ports: [], strategy: 'balanced', keepAliveMs: 0, uidOf: () => 0 },
+      users: new NameUsers({
+        as: 'dev.shop.cart.default',
+        users: new Map([[0, 'shared' as const]]),
+        nameOf: undefined
+      }),
+      onFailure: () => {}
+    })
+    scope.defer(() => {
+      names.close()
+      addresses.close()
+    })
+    const ask = async (name: string, type: string) => {
+      const common = { id: 1, dnsClass: 'IN', isRecursionDesired: false, payloadBytes: undefined }
+      return await names.answer({ ...common, name: `dev.web.${name}.default.warren`, type }, 0)
+    }
+    // Who may not listen at port 80 has no page.
+    const forPage = process.getuid?.() === 0 ? ['A', 'ANY'] : []
+    for (const type of [...forPage, 'AAAA', 'SRV', 'UNKNOWN_65', 'TXT']) {
+      const { rcode, answers = [], error } = await ask('page', type)
+      assert.equal(rcode, Rcode.NoError, type)
+      assert.equal(answers.length, ['A', 'ANY', 'TXT'].includes(type) ? 1 : 0, type)
+      assert.match(error?.text ?? '', /no entry/, type)
+    }
+    for (const type of ['A', 'AAAA']) assert.equal((await ask('none', type)).rcode, Rcode.NoSuchName, type)
+  }
+)
 
 test('each user has a source of their own, which no other user can have by a name', async () => {
   const names = new Map([

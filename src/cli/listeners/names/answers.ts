@@ -40,6 +40,11 @@ const CODES = {
   failed: { rcode: Rcode.ServerFailure, error: ExtendedError.NoReachableAuthority }
 } as const
 
+/** Whether the answer to a question of this type is the address. */
+export function asksForAddress(type: string): boolean {
+  return ADDRESS_TYPES.has(type)
+}
+
 /** Whether a question of this type needs listeners. */
 export function wantsListeners(type: string): boolean {
   return ADDRESS_TYPES.has(type) || type === 'SRV'

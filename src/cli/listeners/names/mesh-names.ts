@@ -4,7 +4,7 @@ import { ErrorCode, Quota, WarrenError } from '../../../core/index.ts'
 import type { DnsAnswer, DnsQuestion } from '../../../listeners/index.ts'
 import { clauseWithHint, withNextStep } from '../../output/index.ts'
 import { explainRefusal, HTTP_PORT, RefusedHttp } from '../proxy/index.ts'
-import { answerOf, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
+import { answerOf, asksForAddress, innerAnswer, otherAnswer, type Resolution, wantsListeners } from './answers.ts'
 import { type Destination, ServiceDirectory } from './directory.ts'
 import { NameListeners } from './listeners.ts'
 import type { NameAddresses } from './name-addresses.ts'
@@ -112,17 +112,18 @@ export class MeshNames {
     if (refusal === undefined) return await this.#reach(destination, port, type, uid, source ?? shared)
     const why = clauseWithHint(refusal)
     // A browser shows no text of DNS; at the port of HTTP it gets a page that says why.
-    const reached = this.#hasPage(destination, port, type)
-      ? await this.#reach(destination, port, type, uid, shared)
-      : undefined
+    if (!this.#hasPage(destination, port)) return { kind: 'refused', why }
+    // The name exists: resolvers that ask for two kinds of addresses believe the answer that says otherwise, and drop the address.
+    if (!asksForAddress(type) && type !== 'TXT') return { kind: 'none', why }
+    const reached = asksForAddress(type) ? await this.#reach(destination, port, type, uid, shared) : undefined
     return reached?.kind === 'ready' && reached.ports.includes(HTTP_PORT)
       ? { ...reached, refusal: why }
       : { kind: 'refused', why }
   }
 
-  #hasPage({ ports }: Destination, port: number | undefined, type: string): boolean {
+  #hasPage({ ports, servesTcp }: Destination, port: number | undefined): boolean {
     const declared = ports.length > 0 ? ports : this.#options.ports
-    return (type === 'A' || type === 'ANY') && port === undefined && declared.includes(HTTP_PORT)
+    return servesTcp && port === undefined && declared.includes(HTTP_PORT)
   }
 
   async #reach(
