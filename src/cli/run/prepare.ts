@@ -99,6 +99,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
   }
   if (own) spiffe = await spiffeSocket({ client, own, directory: directory(), onFailure }, signals, undo)
   const uidOf = await callersAt('tcp').catch((err: unknown): undefined => {
+    if (!WarrenError.is(err, ErrorCode.Unsupported)) throw err
     if (wishes.proxy) throw withoutProxy(err)
   })
   const open = opener({ client, as, uidOf, onFailure })
@@ -134,6 +135,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
   const mentioned = mentionedNames(wishes.argv, process.env)
   const wantsNames = wishes.names ?? (uidOf !== undefined && mentioned.size > 0)
   if (!wantsNames) return { env, wrap: argv => argv }
+  if (uidOf === undefined) throw withoutNames()
   try {
     const places = { client, directory: directory(), scope, mentioned, open }
     const names = await namesFor(
@@ -210,6 +212,12 @@ async function forward({ address, port }: AddressPort, open: Open, onFailure: (e
 async function ended(ports: Pick<StreamForwarder, 'settle' | 'close'>, over: AbortSignal): Promise<void> {
   await ports.settle(over)
   ports.close()
+}
+
+function withoutNames(): WarrenError {
+  return new WarrenError(ErrorCode.Unsupported, 'names serve your user alone, and this system names no user of a port', {
+    hint: 'Use --forward ADDRESS=PORT, and leave --names out.'
+  })
 }
 
 function withoutProxy(err: unknown): WarrenError {
