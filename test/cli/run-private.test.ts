@@ -5,9 +5,11 @@ import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { namesFor } from '../../src/cli/run/names/index.ts'
 import { privateDirectory } from '../../src/cli/run/private-directory.ts'
 import { SpiffeSocket } from '../../src/cli/run/spiffe-socket.ts'
 import type { AgentClient, Registration } from '../../src/client/index.ts'
+import { ErrorCode, WarrenError } from '../../src/core/index.ts'
 import { type Scope, scopeOf } from '../harness/index.ts'
 
 interface Registered {
@@ -81,4 +83,16 @@ test('the directory of a command is one of its user alone, wherever XDG_RUNTIME_
     ...['', '/no-such-directory', '/dev/null', link].map(XDG_RUNTIME_DIR => ({ XDG_RUNTIME_DIR }))
   ])
     assert.equal(parentOf(env), tmpdir())
+})
+
+test('where the file of hosts cannot be made, names are unsupported, which stops no command that only mentions one', async () => {
+  const nowhere = (): never => {
+    throw Object.assign(new Error('ENOSPC: no space left on device, mkdtemp'), { code: 'ENOSPC' })
+  }
+  const options = { client: undefined as unknown as AgentClient, scope: undefined, mentioned: new Set<string>() }
+  const further = { open: async () => undefined, keepAliveMs: 0, hasProxy: false, onFailure: () => {} }
+  for (const directory of [nowhere, () => '/no-such-directory']) {
+    const made = namesFor({ ...options, ...further, directory }, AbortSignal.timeout(10_000))
+    await assert.rejects(made, err => WarrenError.is(err, ErrorCode.Unsupported) && /cannot be copied/.test(err.reason))
+  }
 })

@@ -137,7 +137,7 @@ export async function prepare(context: Context, wishes: Wishes, signals: SignalR
   if (!wantsNames) return { env, wrap: argv => argv }
   if (uidOf === undefined) throw withoutNames()
   try {
-    const places = { client, directory: directory(), scope, mentioned, open }
+    const places = { client, directory, scope, mentioned, open }
     const names = await namesFor(
       { ...places, hasProxy: proxy !== undefined, keepAliveMs: KEEP_ALIVE_MS, onFailure },
       signal
@@ -215,9 +215,13 @@ async function ended(ports: Pick<StreamForwarder, 'settle' | 'close'>, over: Abo
 }
 
 function withoutNames(): WarrenError {
-  return new WarrenError(ErrorCode.Unsupported, 'names serve your user alone, and this system names no user of a port', {
-    hint: 'Use --forward ADDRESS=PORT, and leave --names out.'
-  })
+  return new WarrenError(
+    ErrorCode.Unsupported,
+    'names serve your user alone, and this system names no user of a port',
+    {
+      hint: 'Use --forward ADDRESS=PORT, and leave --names out.'
+    }
+  )
 }
 
 function withoutProxy(err: unknown): WarrenError {

@@ -15,9 +15,14 @@ export class HostsFile {
     this.path = path
     this.#original = original === '' || original.endsWith('\n') ? original : `${original}\n`
     this.#fd = openSync(path, 'wx', 0o644)
-    // Whatever the umask.
-    fchmodSync(this.#fd, 0o644)
-    this.#write()
+    try {
+      // Whatever the umask.
+      fchmodSync(this.#fd, 0o644)
+      this.#write()
+    } catch (err) {
+      closeSync(this.#fd)
+      throw err
+    }
   }
 
   /** Adds names of an address. Programs find them at their next question. */

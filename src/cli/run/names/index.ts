@@ -1,14 +1,15 @@
 import { join } from 'node:path'
+import { WarrenError } from '../../../core/index.ts'
 import { type CommandNamesOptions, CommandNames as Names } from './command-names.ts'
-import { HostsFile } from './hosts-file.ts'
-import { mountHosts, type Wrap } from './mount-hosts.ts'
+import { HOSTS, HostsFile } from './hosts-file.ts'
+import { mountHosts, unsupported, type Wrap } from './mount-hosts.ts'
 
 export { mentionedNames } from './mentions.ts'
 export type { Wrap } from './mount-hosts.ts'
 
 export interface NamesOptions extends Omit<CommandNamesOptions, 'hosts'> {
-  /** Where the file of hosts is made. */
-  readonly directory: string
+  /** Makes the directory for the file of hosts. May throw the system's error. */
+  readonly directory: () => string
 }
 
 /** Names of the mesh for a command that is started by `wrap`. */
@@ -19,11 +20,11 @@ export interface CommandNames {
 }
 
 /**
- * Lets a command find services by names of DNS. Rejects with UNSUPPORTED where this system, or this user, has no means for it, and if
- * the agent does not answer.
+ * Lets a command find services by names of DNS. Rejects with UNSUPPORTED where this system, or this user, has no means for it or no
+ * room for a file, and if the agent does not answer.
  */
 export async function namesFor({ directory, ...options }: NamesOptions, signal: AbortSignal): Promise<CommandNames> {
-  const hosts = new HostsFile(join(directory, 'hosts'))
+  const hosts = hostsFile(directory)
   try {
     const wrap = await mountHosts(hosts.path)
     const names = await Names.start({ ...options, hosts }, signal)
@@ -41,5 +42,14 @@ export async function namesFor({ directory, ...options }: NamesOptions, signal: 
   } catch (err) {
     hosts.close()
     throw err
+  }
+}
+
+function hostsFile(directory: () => string): HostsFile {
+  try {
+    return new HostsFile(join(directory(), 'hosts'))
+  } catch (cause) {
+    const { reason } = WarrenError.from(cause)
+    throw unsupported(`${HOSTS} cannot be copied: ${reason}`, cause)
   }
 }

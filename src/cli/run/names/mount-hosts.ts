@@ -66,7 +66,8 @@ function whyOf(cause: unknown): string {
   return stderr.split('\n', 1)[0] || 'a user namespace cannot be made'
 }
 
-function unsupported(why: string, cause: unknown): WarrenError {
+/** The error where a command cannot be given names. */
+export function unsupported(why: string, cause: unknown): WarrenError {
   return new WarrenError(ErrorCode.Unsupported, `the command finds no names of the mesh: ${why}`, {
     hint: 'Use --forward ADDRESS=PORT, let root run `warren dns`, or give --no-names.',
     cause
