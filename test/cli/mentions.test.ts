@@ -31,4 +31,6 @@ test('a command mentions a name in its arguments, its environment, or a file tha
   for (const [argv, env, names] of cases) assert.deepEqual([...mentionedNames(argv, env)], names, argv.join(' '))
   const many = Array.from({ length: 100 }, (_, index) => `db.n${index}.warren`)
   assert.equal(mentionedNames(many, {}).size, 64)
+  const again = Array.from({ length: 100 }, () => 'db.same.warren')
+  assert.equal(mentionedNames([...again, ...many], {}).size, 64)
 })

@@ -9,12 +9,12 @@ const MAX_NAMES = 64
 
 /**
  * The names of the mesh that a command will probably ask for, in lower case: those in its arguments, in its environment, and in the
- * files that its arguments name, such as the script of an interpreter. At most 64. Never throws.
+ * files that its arguments name, such as the script of an interpreter. At most 64 different ones. Never throws.
  */
 export function mentionedNames(argv: readonly string[], env: NodeJS.ProcessEnv): ReadonlySet<string> {
   const texts = [...argv, ...Object.values(env).filter(value => value !== undefined), ...filesNamedBy(argv)]
   const names = texts.flatMap(text => [...text.matchAll(NAME)].map(([name]) => name.toLowerCase()))
-  return new Set(names.slice(0, MAX_NAMES))
+  return new Set([...new Set(names)].slice(0, MAX_NAMES))
 }
 
 function filesNamedBy(argv: readonly string[]): string[] {
