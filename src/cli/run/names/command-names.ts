@@ -126,6 +126,8 @@ export class CommandNames {
     const [destination, other] = destinations
     const [name = ''] = names
     if (destination === undefined || this.#known.has(name) || this.#over.signal.aborted) return
+    // Nothing of it would be said, and each further service would cost an attempt.
+    if (this.#isFull && !isMentioned) return
     const { address, ports, servesTcp } = destination
     if (other !== undefined || !servesTcp || ports.length === 0) {
       if (!isMentioned) return
@@ -176,16 +178,19 @@ function whyNone({ address, servesTcp }: Destination): string {
 /** An address of 127.64.0.0/10 for each destination, at random: nobody can choose a name whose address will be that of another one. */
 class DrawnAddresses {
   readonly #addresses = new Map<string, string>()
+  readonly #taken = new Set<string>()
 
   addressOf(destination: string): string {
     return this.#addresses.get(destination) ?? this.replace(destination)
   }
 
   replace(destination: string): string {
-    const taken = new Set(this.#addresses.values())
+    const former = this.#addresses.get(destination)
     for (;;) {
       const address = `127.${randomInt(64, 128)}.${randomInt(0, 256)}.${randomInt(1, 255)}`
-      if (taken.has(address)) continue
+      if (this.#taken.has(address)) continue
+      if (former !== undefined) this.#taken.delete(former)
+      this.#taken.add(address)
       this.#addresses.set(destination, address)
       return address
     }
