@@ -22,6 +22,8 @@ export interface CommandNamesOptions {
   readonly hasProxy: boolean
 }
 
+/** Ports of one name, with those that were declared once. */
+const MAX_PORTS = 64
 const EVERYTHING = '*.*.*.*'
 /** Ports of all names together. */
 const MAX_LISTENERS = 256
@@ -35,8 +37,10 @@ const RETRY_MS = 1_000
 export class CommandNames {
   readonly #options: CommandNamesOptions
   readonly #listeners: NameListeners
-  /** Names that have an address, or never will. */
-  readonly #known = new Set<string>()
+  /** The ports that were asked for, by name. A port that is declared no more stays. */
+  readonly #known = new Map<string, ReadonlySet<number>>()
+  /** Names that have an address. */
+  readonly #added = new Set<string>()
   readonly #said = new Set<string>()
   #isFull = false
   readonly #over = new AbortController()
@@ -125,7 +129,7 @@ export class CommandNames {
   async #add(names: readonly string[], destinations: readonly Destination[], isMentioned: boolean): Promise<void> {
     const [destination, other] = destinations
     const [name = ''] = names
-    if (destination === undefined || this.#known.has(name) || this.#over.signal.aborted) return
+    if (destination === undefined || this.#over.signal.aborted) return
     // Nothing of it would be said, and each further service would cost an attempt.
     if (this.#isFull && !isMentioned) return
     const { address, ports, servesTcp } = destination
@@ -135,16 +139,19 @@ export class CommandNames {
       this.#sayOnce(name, other === undefined ? whyNone(destination) : `${name}: addresses differ in case alone`)
       return
     }
+    const known = this.#known.get(name) ?? new Set()
+    if (known.size >= MAX_PORTS || ports.every(port => known.has(port))) return
+    const all = new Set([...known, ...ports])
+    this.#known.set(name, all)
     try {
-      const ready = await this.#listeners.ready(address, ports, process.getuid?.() ?? 0)
-      this.#known.add(name)
+      const ready = await this.#listeners.ready(address, [...all], process.getuid?.() ?? 0)
       if (this.#over.signal.aborted) return
-      this.#options.hosts.add(ready.address, names)
+      if (!this.#added.has(name)) this.#options.hosts.add(ready.address, names)
+      this.#added.add(name)
       for (const problem of ready.problems) this.#fail(problem, isMentioned)
     } catch (err) {
       if (this.#over.signal.aborted) return
       this.#fail(err, isMentioned)
-      this.#known.add(name)
     }
   }
 
@@ -154,6 +161,10 @@ export class CommandNames {
         this.#say(ErrorCode.LimitExceeded, `names of further services are left out: ${MAX_LISTENERS} ports`)
       this.#isFull = true
     } else if (isMentioned && !(this.#options.hasProxy && WarrenError.is(err, ErrorCode.PermissionDenied))) {
+      // A port that cannot be had is tried again with each further one.
+      const { reason } = WarrenError.from(err)
+      if (this.#said.has(reason)) return
+      this.#said.add(reason)
       this.#options.onFailure(err)
     }
   }
