@@ -18,7 +18,7 @@ export interface CommandNamesOptions {
   readonly keepAliveMs: number
   /** Called for each client that could not be connected or was cut, and for each mentioned name that cannot be had. */
   readonly onFailure: (err: unknown) => void
-  /** Ports that nobody below root can have are no failure: HTTP comes by the proxy. */
+  /** HTTP comes by the proxy: that a user may not have the ports below 1024 is said once, and not for each name. */
   readonly hasProxy: boolean
 }
 
@@ -160,13 +160,15 @@ export class CommandNames {
       if (!this.#isFull)
         this.#say(ErrorCode.LimitExceeded, `names of further services are left out: ${MAX_LISTENERS} ports`)
       this.#isFull = true
-    } else if (isMentioned && !(this.#options.hasProxy && WarrenError.is(err, ErrorCode.PermissionDenied))) {
-      // A port that cannot be had is tried again with each further one.
-      const { reason } = WarrenError.from(err)
-      if (this.#said.has(reason)) return
-      this.#said.add(reason)
-      this.#options.onFailure(err)
+      return
     }
+    if (!isMentioned) return
+    // A port that cannot be had is tried again with each further one. With a proxy those below 1024 are missed by few programs.
+    const isSpared = this.#options.hasProxy && WarrenError.is(err, ErrorCode.PermissionDenied)
+    const key = isSpared ? ErrorCode.PermissionDenied : WarrenError.from(err).reason
+    if (this.#said.has(key)) return
+    this.#said.add(key)
+    this.#options.onFailure(err)
   }
 
   #sayOnce(key: string, reason: string): void {
