@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises'
 import type { Clock, Logger } from '../../core/index.ts'
 import type { Allocator } from './allocator.ts'
+import { lookEverySeconds } from './looks.ts'
 
-const LOOK_MS = 5_000
 /** Less than this is kept: it would be needed again soon. */
 const WORTH_BYTES = 24 * 1024 * 1024
 /** More than these bytes between two looks, and the memory is in use. */
@@ -69,15 +69,7 @@ export class GiveBack {
   /** Looks every few seconds, until the signal. Never rejects. */
   async run(): Promise<void> {
     const { signal, log } = this.#options
-    while (!signal.aborted) {
-      await pause(LOOK_MS, undefined, { signal, ref: false }).catch(() => {})
-      if (signal.aborted) return
-      try {
-        await this.look()
-      } catch (err) {
-        log.debug('free memory was not given back', { err })
-      }
-    }
+    await lookEverySeconds(() => this.look(), { log, signal, failure: 'free memory was not given back' })
   }
 
   /** Gives memory back if that is worth it, and no flow moves or flows have moved for long. */

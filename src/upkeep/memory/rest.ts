@@ -1,7 +1,6 @@
-import { setTimeout as pause } from 'node:timers/promises'
 import type { Clock, Logger } from '../../core/index.ts'
+import { lookEverySeconds } from './looks.ts'
 
-const LOOK_MS = 5_000
 /** Looks in a row that found the process at rest. */
 const CALM_LOOKS = 2
 /** The same after which pages that were used once more are given back, without a collection: five minutes. */
@@ -55,15 +54,7 @@ export class Rest {
   /** Looks every few seconds, until the signal. Never rejects. */
   async run(): Promise<void> {
     const { signal, log } = this.#options
-    while (!signal.aborted) {
-      await pause(LOOK_MS, undefined, { signal, ref: false }).catch(() => {})
-      if (signal.aborted) return
-      try {
-        if (!this.look()) return
-      } catch (err) {
-        log.debug('garbage was not collected', { err })
-      }
-    }
+    await lookEverySeconds(() => this.look(), { log, signal, failure: 'garbage was not collected' })
   }
 
   /** Collects if the process rests and it is worth it. Returns false if nothing can be collected here. */
