@@ -1,4 +1,5 @@
 import type { Server } from 'node:net'
+import type { HostPort } from './net.ts'
 
 /** What a process leaves under a name to the one that follows it. */
 export interface Left {
@@ -17,8 +18,11 @@ export interface ProcessHandover {
   take(name: string): Left | undefined
   /** What was left under this name is used: the former program, if it runs again, does not get it. */
   spend(name: string): void
-  /** The same for what was left under other names with this beginning: a listener at another address would keep the port. */
-  spendOthers(beginning: string, name: string): void
+  /**
+   * The same for every listener under another name, `… HOST:PORT`, whose address keeps this process from listening at `at`. All
+   * others stay for the former program.
+   */
+  spendOverlapping(name: string, at: HostPort): void
   /** Leaves a listener: from the handover on, connections wait in the kernel for the next process. */
   leaveListener(name: string, server: Server): void
   /** `make` is called at the handover. A later call under the same name replaces it. */

@@ -71,7 +71,7 @@ export async function createNode({
     mesh.handover?.leaveListener(listenerName({ host: mesh.listen.host, port }), server)
   )
   // A listener at another address may have the same port.
-  mesh.handover?.spendOthers(LISTENER, listenerName(mesh.listen))
+  mesh.handover?.spendOverlapping(listenerName(mesh.listen), mesh.listen)
   // Node has this option and the type of libp2p does not: without it, a listener at [::] leaves IPv4 out.
   // A descriptor comes before an address.
   const listenOpts: NonNullable<TCPOptions['listenOpts']> & Pick<ListenOptions, 'ipv6Only'> & { fd?: number } = {

@@ -2,7 +2,15 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, ftruncateSync, openSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { constants } from 'node:os'
-import { descriptorOf, type Left, type ProcessHandover, packageVersion, WarrenError } from '../core/index.ts'
+import {
+  descriptorOf,
+  formatHostPort,
+  type HostPort,
+  type Left,
+  type ProcessHandover,
+  packageVersion,
+  WarrenError
+} from '../core/index.ts'
 import type { RestartCalls } from './calls.ts'
 import { type HandoverFacts, MEMORY_NAME, type Program, readDocument, writeDocument } from './document.ts'
 import { DOCUMENT, storedName } from './stored.ts'
@@ -16,6 +24,9 @@ export interface HandoverOptions {
   /** What a service manager has kept for this process, by name. */
   readonly stored: ReadonlyMap<string, number>
 }
+
+/** Each takes its port at every address, as a listener at `::` of ours does for IPv4 too. */
+const ANY_HOSTS = ['0.0.0.0', '::']
 
 /** A descriptor that was left, and is not there. */
 const MISSING = -1
@@ -74,9 +85,9 @@ export class Handover implements ProcessHandover {
     left?.delete(name)
   }
 
-  spendOthers(beginning: string, name: string): void {
+  spendOverlapping(name: string, at: HostPort): void {
     const names = [...(this.#former?.left.keys() ?? [])]
-    for (const other of names) if (other.startsWith(beginning) && other !== name) this.spend(other)
+    for (const other of names) if (other !== name && overlaps(other, at)) this.spend(other)
   }
 
   leaveListener(name: string, server: Server): void {
@@ -199,6 +210,12 @@ export class Handover implements ProcessHandover {
 
 function closeAll(descriptors: Iterable<number> = []): void {
   for (const fd of descriptors) if (fd >= 0) closeSync(fd)
+}
+
+// With the port alone the former program would lose a listener that this one never needed, and refuse while it binds again.
+function overlaps(name: string, { host, port }: HostPort): boolean {
+  if (ANY_HOSTS.includes(host)) return name.endsWith(`:${port}`)
+  return [host, ...ANY_HOSTS].some(one => name.endsWith(` ${formatHostPort({ host: one, port })}`))
 }
 
 /** An id for a handover. */

@@ -112,7 +112,7 @@ export class DataServer {
     const { handover } = this.#context.deps
     // With another address in its configuration, the next process binds that, which may have the same port.
     const name = `${LISTENER}${formatHostPort({ host, port })}`
-    handover?.spendOthers(LISTENER, name)
+    handover?.spendOverlapping(name, { host, port })
     const fd = takeListener(handover, name)
     this.#tcp.listen(fd === undefined ? { host, port } : { fd }, resolve)
     handover?.leaveListener(name, this.#tcp)

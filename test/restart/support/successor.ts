@@ -13,9 +13,8 @@ const left = handover.take('keys')
 if (left === undefined) {
   server.listen(0, '127.0.0.1', async () => {
     const { port } = server.address() as AddressInfo
-    handover.leaveListener('port', server)
-    const kept = Buffer.from(process.argv[2] === 'elsewhere' ? JSON.stringify({ port }) : 'kept')
-    handover.leave('keys', () => ({ data: { secret: 'hidden' }, bytes: [kept, Buffer.alloc(0)] }))
+    handover.leaveListener(`port 127.0.0.1:${port}`, server)
+    handover.leave('keys', () => ({ data: { secret: 'hidden', port }, bytes: [Buffer.from('kept'), Buffer.alloc(0)] }))
     handover.leaveListeners()
     process.stdout.write(`${JSON.stringify({ pid: process.pid, port })}\n`)
     await handover.collect()
@@ -37,12 +36,14 @@ if (left === undefined) {
     }
   })
   const again = handover.take('keys')
+  const { port } = left.data as AddressInfo
   if (process.argv[2] === 'elsewhere') {
-    const { port } = JSON.parse(String(left.bytes?.[0])) as AddressInfo
-    handover.spendOthers('po', 'port of all')
+    handover.spendOverlapping(`port 0.0.0.0:${port}`, { host: '0.0.0.0', port })
     await once(server.listen(port, '0.0.0.0'), 'listening')
   } else {
-    server.listen({ fd: takeListener(handover, 'port') })
+    handover.spendOverlapping('port 127.0.0.1:1', { host: '127.0.0.1', port: 1 })
+    handover.spendOverlapping(`port 127.0.0.2:${port}`, { host: '127.0.0.2', port })
+    server.listen({ fd: takeListener(handover, `port 127.0.0.1:${port}`) })
   }
   handover.settle()
   const found = {
