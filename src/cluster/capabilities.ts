@@ -1,7 +1,7 @@
 import { CONTENT_DIGEST_CAPABILITY } from '../registry/index.ts'
 import { POLICY_LEASE_CAPABILITY } from './lease/index.ts'
 import { MESH_PORT_CAPABILITY } from './mesh-port.ts'
-import { PUNCH_CAPABILITY } from './punch-wiring.ts'
+import { PUNCH_CAPABILITY, PUNCH_DATAGRAMS_CAPABILITY } from './punch-wiring.ts'
 import { HOST_QUESTIONS_CAPABILITY, QUESTIONS_CAPABILITY } from './questions/index.ts'
 import { RELAY_CAPABILITY } from './relay-wiring.ts'
 
@@ -13,6 +13,7 @@ const CAPABILITIES: readonly string[] = Object.freeze([
   HOST_QUESTIONS_CAPABILITY,
   MESH_PORT_CAPABILITY,
   PUNCH_CAPABILITY,
+  PUNCH_DATAGRAMS_CAPABILITY,
   RELAY_CAPABILITY
 ])
 

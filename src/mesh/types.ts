@@ -22,6 +22,7 @@ export type MeshProtocol =
   | '/warren/reverse/1'
   | '/warren/punch/1'
   | '/warren/punch-invite/1'
+  | '/warren/punch-datagrams/1'
   | '/warren/join-connections/1'
   | '/warren/joined-connections/1'
 

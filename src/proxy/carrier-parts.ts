@@ -1,15 +1,24 @@
 import { type Metrics, silentMetrics } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
-import { type Carrier, carriers, PUNCHED_PATH } from './carriers/index.ts'
+import { ANY_CARRIER, type Carrier, carriers, PUNCHED_PATH } from './carriers/index.ts'
 import type { DataPlane } from './data-plane.ts'
+import type { PacketPort } from './datagram/packet/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import type { DataServer, Openings } from './inbound/index.ts'
-import { NO_PUNCHING, PUNCH_FIRST_BYTE, PunchInvited, PunchRequester, Rendezvous } from './punch/index.ts'
+import {
+  DatagramObserver,
+  NO_PUNCHING,
+  OutsidePort,
+  PUNCH_FIRST_BYTE,
+  PunchInvited,
+  PunchRequester,
+  Rendezvous
+} from './punch/index.ts'
 import { askedByRelay, ConnectionJoiner, JoinedConnections, RELAYED_FIRST_BYTE } from './relayed/index.ts'
 import { REVERSE_FIRST_BYTE, ReverseDialler, ReverseRequester } from './reverse/index.ts'
 
 /** What other agents ask for connections that two of them make together. */
-type Asked = Pick<DataPlane, 'connectBack' | 'arrange' | 'invited' | 'relay' | 'connectToRelay'>
+type Asked = Pick<DataPlane, 'connectBack' | 'arrange' | 'invited' | 'seen' | 'relay' | 'connectToRelay'>
 
 /** The parts of a data plane by which it reaches other agents, and helps them to reach each other. */
 export interface CarrierParts {
@@ -17,6 +26,8 @@ export interface CarrierParts {
   readonly all: readonly Carrier[]
   /** Connections to this agent that are no sessions. */
   readonly openings: Openings
+  /** Where the datagrams of this host come from; undefined if they stay on their sessions. */
+  readonly outside: OutsidePort | undefined
   /** Connections that are joined here for others. */
   readonly relayed: number
   /** Answers to other agents, whose connections `server` then serves. */
@@ -27,7 +38,7 @@ export interface CarrierParts {
   review(): void
 }
 
-export function carrierParts(deps: ProxyDeps, stopping: AbortSignal): CarrierParts {
+export function carrierParts(deps: ProxyDeps, packets: PacketPort, stopping: AbortSignal): CarrierParts {
   const { clock, log, local, reverse, relaying } = deps
   const metrics: Metrics = deps.metrics ?? silentMetrics
   const common = { clock, log, metrics, stopping }
@@ -35,6 +46,8 @@ export function carrierParts(deps: ProxyDeps, stopping: AbortSignal): CarrierPar
   const arranging = { deps: deps.punch ?? NO_PUNCHING, ...common }
   const punch = new PunchRequester({ ...arranging, userOf: local.userOf })
   const rendezvous = new Rendezvous(arranging)
+  const observer = new DatagramObserver({ ...arranging, bounds: rendezvous.bounds })
+  packets.onOther = observer.received
   const takePlace = (sourceId: string | undefined): (() => void) => requester.takePlace(sourceId)
   const relays = new JoinedConnections({ deps: relaying, reverse, takePlace, stopping })
   const joiner = new ConnectionJoiner({ self: reverse.peer, deps: relaying, ...common })
@@ -42,6 +55,8 @@ export function carrierParts(deps: ProxyDeps, stopping: AbortSignal): CarrierPar
   return {
     all: carriers({ ...deps, relays, connectBack: (...args) => requester.connect(...args), punch }),
     openings: { [REVERSE_FIRST_BYTE]: requester, [RELAYED_FIRST_BYTE]: joiner, [PUNCH_FIRST_BYTE]: rendezvous },
+    // An agent that must use one carrier sends nothing on another path.
+    outside: deps.carrier === ANY_CARRIER ? new OutsidePort({ ...arranging, port: packets }) : undefined,
     get relayed() {
       return joiner.size
     },
@@ -52,6 +67,7 @@ export function carrierParts(deps: ProxyDeps, stopping: AbortSignal): CarrierPar
       return {
         connectBack: (peer, request) => made.asked(peer, request),
         arrange: (peer, request, signal) => rendezvous.asked(peer, request, signal),
+        seen: (peer, request, signal) => observer.asked(peer, request, signal),
         invited: (peer, request) => invited.invited(peer, request),
         relay: (opener, request) => joiner.asked(opener, request),
         connectToRelay(relay, request) {

@@ -67,6 +67,12 @@ export interface DataPlane {
    * Rejects with MESSAGE_MALFORMED, LIMIT_EXCEEDED, NOT_FOUND, DESTINATION_UNREACHABLE or TIMEOUT.
    */
   readonly arrange: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
+  /**
+   * Tells the agent `peer` from where the datagrams of its data port come, once one has come.
+   *
+   * Rejects with MESSAGE_MALFORMED, LIMIT_EXCEEDED or TIMEOUT.
+   */
+  readonly seen: (peer: PeerKey, request: Uint8Array, signal: AbortSignal) => Promise<Uint8Array>
   /** Follows the invitation of the agent `peer` to such a connection, later. Throws MESSAGE_MALFORMED or LIMIT_EXCEEDED. */
   readonly invited: (peer: PeerKey, request: Uint8Array) => void
   /**

@@ -21,7 +21,7 @@ import { drainFlows } from './drain.ts'
 import { FastPathBudget } from './fastpath/index.ts'
 import { countCuts, FlowTable, newFlowId } from './flow/index.ts'
 import { FLOWS, HandedFlows } from './handed-flows.ts'
-import { Admission, DataServer, isDataByte, ResumableFlows } from './inbound/index.ts'
+import { Admission, DataServer, InboundMeetings, isDataByte, ResumableFlows } from './inbound/index.ts'
 import { Interruptions } from './interruptions.ts'
 import { resolveLimits } from './limits.ts'
 import {
@@ -69,14 +69,14 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
   const { resumeWindowMs = 0 } = deps
   const resumes = resumeWindowMs > 0
   const interruptions = new Interruptions(deps, resumeWindowMs, new KeptAccounts(limits, metrics))
-  const parts = carrierParts(deps, stopping.signal)
+  const parts = carrierParts(deps, packets, stopping.signal)
   const pool = new SessionPool({
     deps,
     carriers: parts.all,
     limits,
     contexts,
     liveness,
-    packets,
+    packets: { port: packets, outside: parts.outside },
     fastPath,
     stopping: stopping.signal
   })
@@ -99,6 +99,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
     liveness,
     maxStreams: limits.flowsPerWorkload,
     packets,
+    meetings: new InboundMeetings({ deps, outside: parts.outside, stopping: stopping.signal }),
     fastPath,
     stopping: stopping.signal,
     resumable

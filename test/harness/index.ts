@@ -16,7 +16,7 @@ export {
 } from './intruder.ts'
 export { listenersOf } from './listeners.ts'
 export { localCall, type Reply } from './local-call.ts'
-export { createNattedHosts, type NattedHosts } from './nat.ts'
+export { createNattedHosts, type NattedHosts, type PortChoice } from './nat.ts'
 export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
 export { buildCommit, commitOf, hasSameModules } from './other-build.ts'
 export { type Outcome, Program, type ProgramOptions } from './program.ts'

@@ -2,14 +2,19 @@ import { createHost, type Host, inNetwork } from './host.ts'
 import { Program } from './program.ts'
 import type { Scope } from './scope.ts'
 
-/** How a NAT chooses the port of a connection: the one that the host has bound, or any. */
-export type PortChoice = 'kept' | 'random'
+/**
+ * How a NAT chooses the port of a connection: the one that the host has bound, any, or, for datagrams of a data port, another one that
+ * is the same for every destination.
+ */
+export type PortChoice = 'kept' | 'random' | 'shifted'
 
 export interface Nat {
   /** Its public address. */
   readonly address: string
   /** Chooses so for connections from now on. */
   readonly setPorts: (choice: PortChoice) => void
+  /** Loses all datagrams from now on. */
+  readonly dropDatagrams: () => void
 }
 
 /** `open` is on the public network; each of the others is behind a NAT of its own, and can be dialled by nobody. */
@@ -20,6 +25,9 @@ export interface NattedHosts {
   readonly nats: { readonly left: Nat; readonly right: Nat }
 }
 
+const DATA_PORT = 7_461
+/** For which a NAT keeps the port of a datagram without an answer. */
+const DATAGRAM_TIMEOUT_S = 2
 const OPEN = '198.51.100.10'
 
 /**
@@ -51,7 +59,12 @@ async function behind(
   network: number,
   { name, address, inside }: Behind
 ): Promise<{ host: Host; nat: Nat }> {
-  const router = await namespace(scope, 'echo 1 > /proc/sys/net/ipv4/ip_forward')
+  const router = await namespace(
+    scope,
+    // Without a table of connections there is no such setting.
+    'echo 1 > /proc/sys/net/ipv4/ip_forward && nft add table ip nat && nft add chain ip nat out "{ type nat hook postrouting priority srcnat; }"' +
+      ` && echo ${DATAGRAM_TIMEOUT_S} > /proc/sys/net/netfilter/nf_conntrack_udp_timeout`
+  )
   plug(network, router.pid, name)
   const host = await createHost(scope, name, `${inside}.2`)
   const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid)]
@@ -63,13 +76,16 @@ async function behind(
   inNetwork(host.pid, ['ip', 'link', 'set', 'eth0', 'up'])
   inNetwork(host.pid, ['ip', 'route', 'add', 'default', 'via', `${inside}.1`])
   const setPorts = (choice: PortChoice): void => {
-    inNetwork(router.pid, ['nft', '-f', '-'], rulesOf(choice))
+    inNetwork(router.pid, ['nft', '-f', '-'], rulesOf(choice, address))
+  }
+  const dropDatagrams = (): void => {
+    inNetwork(router.pid, ['nft', 'insert', 'rule', 'ip', 'nat', 'through', 'meta', 'l4proto', 'udp', 'drop'])
   }
   setPorts('kept')
-  return { host, nat: { address, setPorts } }
+  return { host, nat: { address, setPorts, dropDatagrams } }
 }
 
-function rulesOf(choice: PortChoice): string {
+function rulesOf(choice: PortChoice, address: string): string {
   const isNew = 'iifname "eth0" ct state != { established, related }'
   return `
     table ip nat
@@ -77,6 +93,7 @@ function rulesOf(choice: PortChoice): string {
     table ip nat {
       chain out {
         type nat hook postrouting priority srcnat;
+        ${choice === 'shifted' ? `oifname "eth0" udp sport ${DATA_PORT} snat to ${address}:${DATA_PORT + 30_000};` : ''}
         oifname "eth0" masquerade ${choice === 'random' ? 'fully-random' : ''};
       }
       chain in { type filter hook input priority 0; ${isNew} drop; }

@@ -1,45 +1,23 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { AgentClient, connect, listen, type MeshSocket } from '../../src/client/index.ts'
-import {
-  asRoot,
-  createNattedHosts,
-  type NattedHosts,
-  needsCommand,
-  type Scope,
-  scopeOf,
-  TestAgent,
-  waitFor
-} from '../harness/index.ts'
+import { asRoot, needsCommand, type Scope, scopeOf, type TestAgent, waitFor } from '../harness/index.ts'
+import { type NattedAgents, startNatted } from './support/natted-agents.ts'
 
 const SITE = 'dev.web.site.default'
 const SHOP = 'dev.shop.cart.default'
 const CHUNK = Buffer.alloc(64 * 1024, 7)
 const MEGABYTES = 8
 
-interface Course {
-  readonly hosts: NattedHosts
-  readonly agents: { readonly open: TestAgent; readonly left: TestAgent; readonly right: TestAgent }
+interface Course extends NattedAgents {
   /** A connection from the workload on the left to the server on the right, which returns what it receives. */
   readonly dial: () => Promise<MeshSocket>
 }
 
 /** The open host founded the mesh; the two behind NATs reach it, and each other only with its help. */
 async function start(scope: Scope): Promise<Course> {
-  const hosts = await createNattedHosts(scope)
-  // Before anything is known of it.
-  hosts.nats.left.setPorts('random')
-  const open = new TestAgent(scope, { name: 'open', args: ['--no-mdns'], host: hosts.open })
-  await open.start(['--init', 'example.org', '--no-mdns'])
-  await open.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
-  const [left, right] = await Promise.all(
-    (['left', 'right'] as const).map(async name => {
-      const agent = new TestAgent(scope, { name, args: ['--no-mdns'], host: hosts[name] })
-      return await agent.start(['--join', (await open.cli('token', 'create', name)).trim(), '--no-mdns'])
-    })
-  )
-  assert.ok(left !== undefined && right !== undefined)
-  await Promise.all([left.follows(open), right.follows(open)])
+  const { hosts, agents } = await startNatted(scope, 'random')
+  const { left, right } = agents
   await echo(scope, right)
   await left.knows(SITE)
   const client = new AgentClient({ runtimeDir: left.runtimeDir })
@@ -48,7 +26,7 @@ async function start(scope: Scope): Promise<Course> {
     const socket = await connect(SITE, { client, as: SHOP })
     return socket.on('error', () => {})
   }
-  return { hosts, agents: { open, left, right }, dial }
+  return { hosts, agents, dial }
 }
 
 async function echo(scope: Scope, on: TestAgent): Promise<void> {

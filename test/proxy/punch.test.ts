@@ -200,7 +200,9 @@ test('so many invitations of one member are followed at a time, and an invitatio
         : Promise.resolve(encodeAnswer(answer))
     },
     invite: never,
+    seen: never,
     rendezvousFor: () => [],
+    observersFor: () => [],
     dataPortsOf: () => [{ host: '127.0.0.1', port: (port.address() as AddressInfo).port }],
     machineOf: peer => peer
   }
@@ -232,7 +234,9 @@ test('a user who has many connections arranged is refused, and keeps no other us
     peer: LEFT,
     ask: never,
     invite: never,
+    seen: never,
     rendezvousFor: () => [],
+    observersFor: () => [],
     dataPortsOf: () => [],
     machineOf: peer => peer
   }

@@ -161,6 +161,8 @@ const VALUES: Record<LimitName, number> = {
   proxy_punch_asks_per_host: punch.MAX_PUNCH_ASKS_PER_HOST,
   proxy_punch_invites: punch.MAX_PUNCH_INVITES,
   proxy_punch_invites_per_host: punch.MAX_PUNCH_INVITES_PER_HOST,
+  proxy_punch_meetings: punch.MAX_MEETINGS,
+  proxy_punch_meetings_per_host: punch.MAX_MEETINGS_PER_HOST,
   proxy_punch_waiting: punch.MAX_PUNCH_WAITING,
   proxy_punch_waiting_per_user: punch.MAX_PUNCH_WAITING_PER_USER,
   proxy_endpoints_per_uid: PROXY.endpointsPerUid,

@@ -235,6 +235,10 @@ export const METRICS = Object.freeze({
     { role: ['requester', 'invited', 'rendezvous'], result: ['ok', 'failed'] },
     'Connections between two hosts behind NATs that a third member arranges. requester, invited: this agent makes it with another one; rendezvous: it arranges one, counted for each of the two.'
   ),
+  warren_punched_datagrams_total: counter(
+    { role: ['requester', 'invited', 'observer'], result: ['ok', 'failed'] },
+    'Datagram paths of sessions between two hosts behind NATs. requester: this agent opened the session, and looked for its path; invited: another one did; observer: this agent told another one from where its datagrams come.'
+  ),
   warren_handshakes_total: counter(
     { role: ['client', 'server'], result: ['ok', 'failed', 'refused'] },
     'Sessions that were being opened. refused: no certificate, or one that is not valid.'

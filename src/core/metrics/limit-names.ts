@@ -110,6 +110,8 @@ export const LIMIT_NAMES = [
   'proxy_punch_asks_per_host',
   'proxy_punch_invites',
   'proxy_punch_invites_per_host',
+  'proxy_punch_meetings',
+  'proxy_punch_meetings_per_host',
   'proxy_punch_waiting',
   'proxy_punch_waiting_per_user',
   'proxy_endpoints_per_uid',

@@ -5,6 +5,7 @@ import type { FastPathBudget } from '../fastpath/index.ts'
 import type { FlowTable } from '../flow/index.ts'
 import type { Liveness } from '../session/index.ts'
 import type { Admission } from './admission.ts'
+import type { InboundMeetings } from './inbound-meetings.ts'
 import type { ResumableFlows } from './resumable-flows.ts'
 
 /** What the sessions that other agents open share. */
@@ -15,6 +16,7 @@ export interface InboundContext {
   readonly liveness: Liveness
   readonly maxStreams: number
   readonly packets: PacketPort
+  readonly meetings: InboundMeetings
   readonly fastPath: FastPathBudget
   /** Log for failed proofs of others. */
   readonly warnings: RateLimitedLog

@@ -1,16 +1,15 @@
-import type { ServerHttp2Session } from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
-import { PacketChannel, type PacketPort } from '../datagram/packet/index.ts'
-import type { ProxyDeps } from '../deps.ts'
+import { PacketChannel } from '../datagram/packet/index.ts'
 import type { Watched } from '../session/index.ts'
 import { agreedVersions } from '../tls/index.ts'
+import type { InboundContext } from './inbound-context.ts'
 
 export interface InboundPacketsOptions {
   readonly session: ServerHttp2Session
   readonly socket: TLSSocket
-  readonly port: PacketPort
   readonly machine: string
-  readonly deps: Pick<ProxyDeps, 'clock' | 'log'>
+  readonly context: Pick<InboundContext, 'packets' | 'meetings' | 'deps'>
 }
 
 /** The datagram path of a session, at the end that accepted it. */
@@ -24,7 +23,8 @@ export class InboundPackets {
 
   /** Opened when it is first asked for. Undefined if the two agents have no common version. */
   get channel(): PacketChannel | undefined {
-    const { session, socket, port, machine, deps } = this.#options
+    const { session, socket, machine, context } = this.#options
+    const { packets: port, deps } = context
     if (session.destroyed || agreedVersions(session.remoteSettings).datagrams === undefined) return undefined
     this.#channel ??= PacketChannel.open({
       port,
@@ -36,6 +36,12 @@ export class InboundPackets {
       log: deps.log
     })
     return this.#channel
+  }
+
+  /** Serves the request of the opener that says from where its datagrams come. Rejects with the error to answer instead. */
+  async meet(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Promise<void> {
+    const { machine, context } = this.#options
+    await context.meetings.serve(stream, headers, machine, this.channel)
   }
 
   /** The session with these flows, to be monitored: it lasts while packets carry all of them. */

@@ -1,5 +1,6 @@
 export { Admission } from './admission.ts'
 export { DataServer, type Openings } from './data-server.ts'
 export { isDataByte } from './first-byte.ts'
+export { InboundMeetings } from './inbound-meetings.ts'
 export { ResumableFlows } from './resumable-flows.ts'
 export { dialTarget } from './target.ts'

@@ -22,7 +22,7 @@ const NETWORK_BITS = { 4: 16, 6: 48 } as const
 /**
  * The reason why this host does not connect to an end that the member at `memberHost` has named, as a clause; undefined if it does.
  *
- * A member could name any address to have it connected to. Private ones are used only in the network where that member is itself,
+ * Such a host could name any address to have it connected to. Private ones are used only in the network where that member is itself,
  * and ports of well-known services never.
  */
 export function whyNotPunched({ host, port }: HostPort, memberHost: string): string | undefined {
@@ -30,10 +30,15 @@ export function whyNotPunched({ host, port }: HostPort, memberHost: string): str
   if ((family !== 4 && family !== 6) || isIP(memberHost) !== family) return 'the two hosts come from different families'
   if (port < MIN_PUNCHED_PORT) return `port ${port} is that of a well-known service`
   if (isIn(NEVER, host) || MAPPED.test(host)) return 'that is no address of another host'
-  if (isIn(PRIVATE, host) && !listOf([memberHost, NETWORK_BITS[family]]).check(host, nameOf(family))) {
+  if (isPrivate(host) && !listOf([memberHost, NETWORK_BITS[family]]).check(host, nameOf(family))) {
     return 'that address is private, and of another network'
   }
   return undefined
+}
+
+/** Whether hosts of other networks cannot send to this address. */
+export function isPrivate(host: string): boolean {
+  return isIn(PRIVATE, host)
 }
 
 function listOf(...networks: readonly Network[]): BlockList {

@@ -11,7 +11,8 @@ const PROOF_BYTES = 32
 export const PREAMBLE_BYTES: number = HEAD_BYTES + PROOF_BYTES
 export const TOKEN_BYTES = 32
 export const ATTEMPT_BYTES = 16
-const LABEL = 'warren-punch-v1'
+/** Of TCP connections, and of datagrams: neither shows the address of the other. */
+const LABELS = { tcp: 'warren-punch-v1', udp: 'warren-punch-datagrams-v1' } as const
 /** Longest message of this protocol. */
 export const MAX_MESSAGE_BYTES = 256
 
@@ -35,9 +36,9 @@ export interface Invitation {
   readonly attempt: string
 }
 
-/** Shows `member` that a connection comes from `peer`: only the two know the token. */
-export function proofOf(token: Uint8Array, peer: PeerKey, member: PeerKey): Buffer {
-  return createHash('sha256').update(`${LABEL}\0${peer}\0${member}\0`).update(token).digest()
+/** Shows `member` that a connection, or a datagram, comes from `peer`: only the two know the token. */
+export function proofOf(token: Uint8Array, peer: PeerKey, member: PeerKey, of: keyof typeof LABELS = 'tcp'): Buffer {
+  return createHash('sha256').update(`${LABELS[of]}\0${peer}\0${member}\0`).update(token).digest()
 }
 
 export function encodePreamble(proof: Uint8Array): Buffer {
@@ -83,6 +84,26 @@ export function encodeInvitation({ requester, attempt }: Invitation): Uint8Array
 export function decodeInvitation(bytes: Uint8Array): Invitation {
   const { requester, attempt } = decode(punchPb.PunchInviteSchema, bytes, MAX_MESSAGE_BYTES)
   return { requester: keyOf(requester), attempt: attemptOf(attempt) }
+}
+
+export function encodeSeenAsk(token: Uint8Array): Uint8Array {
+  return toBinary(punchPb.PunchSeenAskSchema, create(punchPb.PunchSeenAskSchema, { token }))
+}
+
+/** Returns the token. Throws MESSAGE_MALFORMED. */
+export function decodeSeenAsk(bytes: Uint8Array): Uint8Array {
+  const { token } = decode(punchPb.PunchSeenAskSchema, bytes, MAX_MESSAGE_BYTES)
+  requireForm(token.length === TOKEN_BYTES)
+  return token
+}
+
+export function encodeSeen(own: HostPort): Uint8Array {
+  return toBinary(punchPb.PunchSeenSchema, create(punchPb.PunchSeenSchema, { own: formatHostPort(own) }))
+}
+
+/** Throws MESSAGE_MALFORMED. */
+export function decodeSeen(bytes: Uint8Array): HostPort {
+  return endOf(decode(punchPb.PunchSeenSchema, bytes, MAX_MESSAGE_BYTES).own)
 }
 
 function attemptOf(bytes: Uint8Array): string {

@@ -23,6 +23,14 @@ export const PROOF_TIMEOUT_MS = 1_000
 export const OTHER_TIMEOUT_MS = 2_000
 /** A connection that showed from where a host comes is closed after this time, if that host has not closed it. */
 export const OBSERVED_MS = 5_000
+/** Pauses before a host shows a member from where its datagrams come, until it is told: some are lost, or come too early. */
+export const PROOF_REPEATS_MS: readonly number[] = [0, 40, 80, 160, 320]
+/** Time for the answer of one member, the time between one and the next, and for all. */
+export const SEEN_ASK_TIMEOUT_MS = 1_200
+export const OBSERVER_STAGGER_MS = 500
+export const SEEN_TIMEOUT_MS = 2_500
+/** The answer is used for so long. Below the 30 s for which a NAT keeps the port of a datagram that had no answer (RFC 4787 asks for 2 minutes). */
+export const SEEN_AGE_MS = 10_000
 /** From the moment that both hosts know to their connection. */
 export const PUNCH_TIMEOUT_MS = 1_200
 /** Attempts in this time, where the other NAT rejects what comes too early, and the shortest pause between two. */
@@ -30,5 +38,15 @@ export const MAX_PUNCH_ATTEMPTS = 12
 export const PUNCH_PAUSE_MS = 20
 /** All of it, with the session on the connection. */
 export const PUNCHED_DIAL_TIMEOUT_MS = 4_000
+/** A session whose packets do not arrive looks for its datagram path so long before the two agents tell each other where they are. */
+export const MEET_AFTER_MS = 800
+/** Time for both agents to find out where they are, and to tell each other; and then for the first packet to arrive. */
+export const MEET_TIMEOUT_MS = 4_000
+export const MEET_FOUND_MS = 4_000
+/** Pauses after a failure, of one session. */
+export const MEET_PAUSES = { firstMs: 3_000, longestMs: 60_000 } as const
+/** Sessions whose other end says where it is, at a time: of one host, and of all. */
+export const MAX_MEETINGS_PER_HOST = 8
+export const MAX_MEETINGS = 64
 /** Ports below are those of well-known services. No NAT uses one for a connection from a higher port. */
 export const MIN_PUNCHED_PORT = 1_024

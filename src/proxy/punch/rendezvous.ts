@@ -5,25 +5,16 @@ import {
   ErrorCode,
   type HostPort,
   type Metrics,
-  Quota,
   raceAbort,
-  TokenBuckets,
   type UnprovenPlace,
   WarrenError,
   within
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { limitExceeded } from '../limits.ts'
+import { AskBounds } from './ask-bounds.ts'
 import type { PunchDeps } from './deps.ts'
 import { type Ask, ATTEMPT_BYTES, decodeAsk, encodeAnswer, encodeInvitation, proofOf } from './format.ts'
-import {
-  MAX_PUNCH_ASKS,
-  MAX_PUNCH_ASKS_PER_HOST,
-  MAX_PUNCH_HOSTS,
-  OTHER_TIMEOUT_MS,
-  PROOF_TIMEOUT_MS,
-  PUNCH_RATE
-} from './limits.ts'
+import { OTHER_TIMEOUT_MS, PROOF_TIMEOUT_MS } from './limits.ts'
 import { Observed } from './observed.ts'
 
 export interface RendezvousOptions {
@@ -52,15 +43,16 @@ interface Waiting {
  * A host can have nobody but itself named: its address is that of a connection which it has made to the data port here.
  */
 export class Rendezvous {
+  /** Of what other members ask for. */
+  readonly bounds: AskBounds
   readonly #options: RendezvousOptions
   readonly #observed: Observed
-  readonly #rates = new TokenBuckets<PeerKey>({ ...PUNCH_RATE, maxKeys: MAX_PUNCH_HOSTS })
-  readonly #places = new Quota<PeerKey>(MAX_PUNCH_ASKS_PER_HOST, MAX_PUNCH_ASKS)
   /** Requesters whose invitation has not been followed yet. */
   readonly #waiting = new Map<string, Waiting>()
 
   constructor(options: RendezvousOptions) {
     this.#options = options
+    this.bounds = new AskBounds(options.clock, options.metrics)
     this.#observed = new Observed(options.stopping)
   }
 
@@ -76,19 +68,11 @@ export class Rendezvous {
    */
   async asked(peer: PeerKey, request: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
     const ask = decodeAsk(request)
-    const { deps, clock, metrics } = this.#options
+    const { deps } = this.#options
     if (ask.peer === peer || ask.peer === deps.peer) {
       throw new WarrenError(ErrorCode.MessageMalformed, 'a connection between two NATs needs two other hosts')
     }
-    const what = 'connections that this host wants arranged'
-    if (!this.#rates.take(peer, clock.monotonicMs())) {
-      throw limitExceeded(metrics, 'proxy_punch_rate', what, PUNCH_RATE.perSecond, { peer })
-    }
-    const release = this.#places.take(peer)
-    if (release === undefined) {
-      if (this.#places.size >= MAX_PUNCH_ASKS) throw limitExceeded(metrics, 'proxy_punch_asks', what, MAX_PUNCH_ASKS)
-      throw limitExceeded(metrics, 'proxy_punch_asks_per_host', what, MAX_PUNCH_ASKS_PER_HOST, { peer })
-    }
+    const release = this.bounds.take(peer)
     try {
       const answer = await this.#answer(peer, ask, signal)
       this.#count('ok')

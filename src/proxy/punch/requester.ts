@@ -14,6 +14,7 @@ import {
   RENDEZVOUS_STAGGER_MS
 } from './limits.ts'
 import { type Meeting, meet } from './meet.ts'
+import { natChanges } from './nat-changes.ts'
 import { Turns } from './turns.ts'
 
 export interface PunchRequesterOptions {
@@ -78,7 +79,12 @@ export class PunchRequester {
     } catch (err) {
       signal.throwIfAborted()
       const through = `arranged by ${this.#deps.machineOf(meeting.member)}`
-      const reason = `${through}: ${WarrenError.from(err).reason}${whatNatsDo(meeting)}`
+      const { local, own, other, otherLocalPort } = meeting
+      const whatNatsDo = natChanges(
+        { bound: local.localPort, seen: own.port },
+        { bound: otherLocalPort, seen: other.port }
+      )
+      const reason = `${through}: ${WarrenError.from(err).reason}${whatNatsDo}`
       throw new WarrenError(ErrorCode.DestinationUnreachable, reason, { cause: err })
     } finally {
       meeting.close()
@@ -125,15 +131,4 @@ export class PunchRequester {
   #count(result: 'ok' | 'failed'): void {
     this.#metrics.count('warren_punched_connections_total', { role: 'requester', result })
   }
-}
-
-/** How the NATs changed the ports, as the reason of a failure. */
-function whatNatsDo({ local, own, other, otherLocalPort }: Meeting): string {
-  const changed = [
-    { whose: 'this host', from: local.localPort, to: own.port },
-    { whose: 'the other host', from: otherLocalPort, to: other.port }
-  ].filter(({ from, to }) => from !== to)
-  if (changed.length === 0) return ', though both NATs keep ports'
-  const each = changed.map(({ whose, from, to }) => `the NAT of ${whose} changes ports: ${from} became ${to}`)
-  return `; ${each.join(', and ')}`
 }

@@ -1,7 +1,6 @@
 import type { ClientHttp2Stream } from 'node:http2'
 import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
-import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
 import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
@@ -16,7 +15,7 @@ import { FlowPlaces } from './flow-places.ts'
 import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders, requireSupport } from './flow-request.ts'
 import { asksForTwoPaths, HEADER } from './headers.ts'
 import type { Liveness, Watched } from './liveness.ts'
-import { PacketPath } from './packet-path.ts'
+import { type PacketParts, PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
 import { positionIn, type ResumeRequest, resumeHeaders } from './resume-request.ts'
 
@@ -32,8 +31,8 @@ export interface ClientSessionOptions {
   readonly wallMs: () => number
   readonly nowMs: () => number
   readonly liveness: Liveness
-  /** The UDP side of the data port; undefined if datagrams must not use it. */
-  readonly packets: PacketPort | undefined
+  /** Undefined if datagrams must not leave the session. */
+  readonly packets: PacketParts | undefined
   /** Places for fast-path connections of this agent. */
   readonly fastPath: FastPathBudget
   readonly upgradeThresholds: UpgradeThresholds
@@ -76,7 +75,7 @@ export class ClientSession {
     const { path, destination, liveness, nowMs, log, metrics = silentMetrics } = options
     const { session, socket } = dialled
     const { machine } = destination
-    this.#packets = new PacketPath({ port: options.packets, dialled, path, destination, nowMs, log })
+    this.#packets = new PacketPath({ packets: options.packets, dialled, path, destination, nowMs, log, metrics })
     const { beside, fastPath: budget, upgradeThresholds: thresholds } = options
     if (path.allows.fastPath || beside !== undefined) {
       this.#fastPath = new ClientFastPath({ dialled, path, beside, budget, thresholds, machine, nowMs, log, metrics })

@@ -11,6 +11,8 @@ export const HEADER = {
   resumePosition: 'warren-resume-position',
   resumeProof: 'warren-resume-proof',
   multipath: 'warren-multipath',
+  datagramsFrom: 'warren-datagrams-from',
+  datagramsPort: 'warren-datagrams-port',
   error: 'warren-error',
   reason: 'warren-reason'
 } as const

@@ -1,39 +1,58 @@
 import type { TLSSocket } from 'node:tls'
-import { type Logger, withoutMapping } from '../../core/index.ts'
+import { type Logger, type Metrics, withoutMapping } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import { PacketChannel, type PacketPort, type Remote } from '../datagram/packet/index.ts'
 import type { Candidate } from '../deps.ts'
+import type { OutsidePort } from '../punch/index.ts'
 import type { Dialled } from '../tls/index.ts'
+import { DatagramMeeting } from './datagram-meeting.ts'
+
+/** What carries datagrams beside sessions. */
+export interface PacketParts {
+  /** The UDP side of the data port. */
+  readonly port: PacketPort
+  /** Undefined if a path between NATs is not looked for. */
+  readonly outside: OutsidePort | undefined
+}
 
 export interface PacketPathOptions {
-  /** The UDP side of the data port; undefined if datagrams must not use it. */
-  readonly port: PacketPort | undefined
+  /** Undefined if datagrams must not leave the session. */
+  readonly packets: PacketParts | undefined
   readonly dialled: Dialled
   readonly path: Path
   readonly destination: Candidate
   readonly nowMs: () => number
   readonly log: Logger
+  readonly metrics: Metrics
 }
 
 /** The datagram path of a session, at the end that opened it: made at its first use. */
 export class PacketPath {
   readonly #options: PacketPathOptions
+  readonly #meeting: DatagramMeeting | undefined
   #channel: PacketChannel | undefined
 
   constructor(options: PacketPathOptions) {
     this.#options = options
+    const { packets, dialled, destination, nowMs, log, metrics } = options
+    const { peer, machine } = destination
+    const meet = (remote: Remote): void => this.#channel?.meet(remote)
+    if (packets?.outside === undefined) return
+    const { session } = dialled
+    this.#meeting = new DatagramMeeting({ session, peer, machine, outside: packets.outside, meet, nowMs, log, metrics })
   }
 
   /** Undefined if there can be none. */
   get channel(): PacketChannel | undefined {
-    const { port, dialled, path, destination, nowMs, log } = this.#options
+    const { packets, dialled, path, destination, nowMs, log } = this.#options
     const { socket, versions } = dialled
-    if (port === undefined || versions.datagrams === undefined) return undefined
+    if (packets === undefined || versions.datagrams === undefined) return undefined
     this.#channel ??= PacketChannel.open({
-      port,
+      port: packets.port,
       exporter: (...args) => socket.exportKeyingMaterial(...args),
       role: 'client',
       ...remotesOf(path, socket, destination.dataAddresses),
+      seeker: this.#meeting,
       machine: destination.machine,
       nowMs,
       log
@@ -47,6 +66,7 @@ export class PacketPath {
   }
 
   close(): void {
+    this.#meeting?.close()
     this.#channel?.close()
   }
 }

@@ -9,7 +9,6 @@ import {
   WarrenError
 } from '../../core/index.ts'
 import { ANY_CARRIER, type Carrier, type Path } from '../carriers/index.ts'
-import type { PacketPort } from '../datagram/packet/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
 import { type FastPathBudget, upgradeThresholdsOf } from '../fastpath/index.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
@@ -22,6 +21,7 @@ import { dialSession } from './dial-session.ts'
 import { KnownCarriers } from './known-carriers.ts'
 import type { Liveness } from './liveness.ts'
 import { keyOf, oldestIdle } from './open-sessions.ts'
+import type { PacketParts } from './packet-path.ts'
 import { raceCarriers } from './race-carriers.ts'
 import { SessionProver } from './session-prover.ts'
 import { SilentPaths } from './silent-paths.ts'
@@ -33,7 +33,7 @@ export interface SessionPoolOptions {
   readonly limits: ProxyLimits
   readonly contexts: ContextCache
   readonly liveness: Liveness
-  readonly packets: PacketPort
+  readonly packets: PacketParts
   readonly fastPath: FastPathBudget
   readonly stopping: AbortSignal
 }
@@ -56,7 +56,7 @@ export class SessionPool {
   readonly #liveness: Liveness
   readonly #log: Logger
   readonly #metrics: Metrics
-  readonly #packets: PacketPort
+  readonly #packets: PacketParts
   readonly #fastPath: FastPathBudget
   readonly #prover: SessionProver
   readonly #stopping: AbortSignal

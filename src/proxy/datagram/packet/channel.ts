@@ -4,7 +4,7 @@ import { DATAGRAM_OVERHEAD_BYTES, eachDatagram, Kind } from './format.ts'
 import type { PacketSource } from './outgoing.ts'
 import { Packing } from './packing.ts'
 import { PathFinder, type PathFinderOptions } from './path-finder.ts'
-import type { Oversize } from './port.ts'
+import type { Oversize, PacketPort } from './port.ts'
 import { decodeProbe } from './probe.ts'
 import { SealedLink, type SealedLinkOptions } from './sealed-link.ts'
 
@@ -18,6 +18,7 @@ export interface PacketFlow extends PacketSource {
 
 /** The datagram path of one session: sealed packets over UDP, beside its capsules, while they arrive. */
 export class PacketChannel {
+  readonly #port: PacketPort
   readonly #link: SealedLink
   readonly #finder: PathFinder
   readonly #packing: Packing
@@ -28,6 +29,7 @@ export class PacketChannel {
 
   private constructor(options: ChannelOptions) {
     const remotes = options.remotes.filter(remote => options.port.canReach(remote))
+    this.#port = options.port
     this.#oversize = options.port.oversize
     this.#link = new SealedLink(options)
     const others = options.others?.filter(remote => options.port.canReach(remote))
@@ -77,6 +79,11 @@ export class PacketChannel {
       this.#finder.wantsTwo = this.#doubled.size > 0
       if (this.#flows.size === 0) this.#idle()
     }
+  }
+
+  /** Looks for the path at `remote` too, for some seconds: the other end says that its packets come from there. */
+  meet(remote: Remote): void {
+    if (this.#port.canReach(remote)) this.#finder.meet(remote)
   }
 
   /**

@@ -13,6 +13,15 @@ const PING_MS = 400
 const MAX_PAUSE_MS = 10_000
 /** Maximum of addresses of the other agent that are tried. */
 const MAX_REMOTES = 4
+/** The other end may name any address: one from which no packet comes is pinged for so long, a few times. */
+const MET_MS = 6_000
+
+/** Finds out more of where the other end is, while no path is known. */
+export interface Seeker {
+  /** Called again and again while no address of the other end answers. */
+  readonly unanswered: () => void
+  readonly found: () => void
+}
 
 export interface PathFinderOptions {
   /** Which end of the session this is. */
@@ -21,6 +30,8 @@ export interface PathFinderOptions {
   readonly remotes: readonly Remote[]
   /** Further addresses of the other end, for a second path. @default none */
   readonly others?: readonly Remote[] | undefined
+  /** @default nothing more can be found out */
+  readonly seeker?: Seeker | undefined
   readonly machine: string
   readonly nowMs: () => number
   readonly log: Logger
@@ -38,6 +49,8 @@ export class PathFinder {
   readonly #options: PathFinderOptions
   readonly #pings = new PendingPings()
   #remotes: readonly Remote[]
+  /** Where the other end says that it comes from, until that time. */
+  #met: { readonly remote: Remote; readonly untilMs: number } | undefined
   #path: DatagramPath | undefined
   #second: DatagramPath | undefined
   #nextProbeMs = 0
@@ -78,6 +91,19 @@ export class PathFinder {
     this.#forgetPath(0)
   }
 
+  /** Looks at `remote` as well, for some seconds: the other end says that its packets come from there, and looks here too. */
+  meet(remote: Remote): void {
+    const hasPath = this.#path !== undefined
+    // The server's end may not have noticed yet that the client has another address.
+    if (this.#timer === undefined || (hasPath && this.#options.role === 'client')) return
+    const now = this.#options.nowMs()
+    this.#met = { remote, untilMs: now + MET_MS }
+    this.#pauseMs = PING_MS
+    this.#nextProbeMs = now
+    if (hasPath) this.#pingMet(now)
+    else this.#probe(now)
+  }
+
   /** Answers an authentic ping that came in a packet of `size` bytes. */
   answer({ token, features }: Probe, size: number, from: Remote): void {
     const pong = encodeProbe(Kind.Pong, token, size)
@@ -91,7 +117,8 @@ export class PathFinder {
     }
     // The server's end knows only the addresses that authentic packets come from; it pings each before it uses it.
     if (this.#options.role === 'server') this.#remotes = [from]
-    else if (!this.#remotes.some(remote => isSame(remote, from))) return
+    // The NAT of the other end may give it another port for this host than for the one that has seen it.
+    else if (this.#met === undefined && !this.#remotes.some(remote => isSame(remote, from))) return
     this.#ping(from, SIZES[0])
   }
 
@@ -115,6 +142,8 @@ export class PathFinder {
     this.#pauseMs = PING_MS
     this.#path = new DatagramPath(ping.remote, features, ping.size, this.#options.nowMs())
     this.#options.log.debug('datagram path found', { machine: this.#options.machine, remote: ping.remote.address })
+    this.#met = undefined
+    this.#options.seeker?.found()
     this.#grow(this.#path)
   }
 
@@ -123,6 +152,7 @@ export class PathFinder {
     const path = this.#path
     if (path === undefined) {
       this.#probe(now)
+      this.#options.seeker?.unanswered()
     } else if (path.isDead(now)) {
       const second = this.#second
       const next = second === undefined ? 'using capsules' : 'using the second one'
@@ -133,6 +163,7 @@ export class PathFinder {
     } else {
       this.#keep(path, now)
       this.#tickSecond(path, now)
+      this.#pingMet(now)
     }
   }
 
@@ -176,11 +207,19 @@ export class PathFinder {
     this.#nextProbeMs = now + this.#pauseMs
     this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
     for (const remote of this.wantsTwo ? this.#all() : this.#remotes) this.#ping(remote, SIZES[0])
+    this.#pingMet(now)
+  }
+
+  #pingMet(now: number): void {
+    if (this.#met === undefined) return
+    if (now >= this.#met.untilMs) this.#met = undefined
+    else this.#ping(this.#met.remote, SIZES[0])
   }
 
   #forgetPath(nextProbeMs: number): void {
     this.#path = undefined
     this.#second = undefined
+    this.#met = undefined
     this.#nextSecondMs = 0
     this.#secondPauseMs = PING_MS
     this.#pings.clear()

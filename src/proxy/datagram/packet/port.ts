@@ -28,7 +28,10 @@ export class PacketPort {
   readonly #log: Logger
   readonly #metrics: Metrics
   readonly #listeners = new Map<string, PacketListener>()
+  /** Takes datagrams that are no packets; none by default. */
+  onOther: PacketListener | undefined
   #endpoint: UdpEndpoint | undefined
+  #localPort: number | undefined
   #is6 = false
 
   constructor(log: Logger, oversize: Oversize = 'drop', metrics: Metrics = silentMetrics) {
@@ -61,8 +64,15 @@ export class PacketPort {
     endpoint.listen(MAX_PACKET_BYTES, (packet, from) => {
       const header = decodeHeader(packet)
       if (header !== undefined) this.#listeners.get(header.tag)?.(packet, from)
+      else this.onOther?.(packet, from)
     })
     this.#endpoint = endpoint
+    this.#localPort = port
+  }
+
+  /** The port that is bound; undefined if none is. */
+  get localPort(): number | undefined {
+    return this.#localPort
   }
 
   /** Whether packets can be sent to an address, which must be literal. */
@@ -96,5 +106,6 @@ export class PacketPort {
     this.#listeners.clear()
     this.#endpoint?.close()
     this.#endpoint = undefined
+    this.#localPort = undefined
   }
 }
