@@ -2,7 +2,7 @@ import type { ClientHttp2Session } from 'node:http2'
 import { detach, ErrorCode, type Logger, type Metrics, sleep, WarrenError, within } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
 import type { Remote, Seeker } from '../datagram/packet/index.ts'
-import { codeOf } from '../flow/index.ts'
+import { abortStream } from '../legs/index.ts'
 import {
   MEET_AFTER_MS,
   MEET_FOUND_MS,
@@ -28,6 +28,12 @@ export interface DatagramMeetingOptions {
   readonly metrics: Metrics
 }
 
+interface Met {
+  readonly own: Whereabouts
+  readonly other: Whereabouts
+  readonly sinceMs: number
+}
+
 /** Between two calls of `unanswered` while nothing answers; a longer time means that something did, or nothing was wanted. */
 const SERIES_MS = 2_000
 
@@ -43,7 +49,8 @@ export class DatagramMeeting implements Seeker {
   #nextMs = 0
   #pauseMs: number = MEET_PAUSES.firstMs
   #isUnderWay = false
-  #onFound = (): void => {}
+  /** What the two have told each other, until a packet arrives. */
+  #met: Met | undefined
 
   constructor(options: DatagramMeetingOptions) {
     this.#options = options
@@ -52,17 +59,25 @@ export class DatagramMeeting implements Seeker {
   unanswered(): void {
     const { outside, peer, nowMs, log } = this.#options
     const now = nowMs()
-    if (now - this.#calledMs > SERIES_MS) this.#sinceMs = now
+    if (now - this.#calledMs > SERIES_MS) {
+      this.#sinceMs = now
+      this.#met = undefined
+    }
     this.#calledMs = now
+    const met = this.#met
+    if (met !== undefined && now - met.sinceMs >= MEET_FOUND_MS) this.#failed(noneCame(met))
     // The addresses that are known come first.
-    if (this.#isUnderWay || now - this.#sinceMs < MEET_AFTER_MS || now < this.#nextMs) return
+    if (this.#isUnderWay || this.#met !== undefined || now - this.#sinceMs < MEET_AFTER_MS || now < this.#nextMs) return
     if (!outside.canLearn(peer)) return
     this.#isUnderWay = true
     detach(log, 'datagrams between two NATs', this.#run(), this.#closed.signal)
   }
 
   found(): void {
-    this.#onFound()
+    if (this.#met !== undefined) {
+      this.#options.metrics.count('warren_punched_datagrams_total', { role: 'requester', result: 'ok' })
+    }
+    this.#met = undefined
     this.#nextMs = 0
     this.#pauseMs = MEET_PAUSES.firstMs
   }
@@ -72,37 +87,29 @@ export class DatagramMeeting implements Seeker {
   }
 
   async #run(): Promise<void> {
-    const { metrics, nowMs, log, machine, outside } = this.#options
-    const found = Promise.withResolvers<'found'>()
-    this.#onFound = () => found.resolve('found')
     const { signal } = this.#closed
     try {
-      const { own, other } = await within(MEET_TIMEOUT_MS, [signal], limit => this.#meet(limit))
-      const waited = within(MEET_FOUND_MS, [signal], limit => sleep(MEET_FOUND_MS, limit)).catch(() => 'late')
-      if ((await Promise.race([found.promise, waited])) !== 'found') {
-        const changes = natChanges(
-          { bound: own.localPort, seen: own.end.port },
-          { bound: other.localPort, seen: other.end.port }
-        )
-        throw new WarrenError(ErrorCode.DestinationUnreachable, `no packet came through${changes}`)
-      }
-      metrics.count('warren_punched_datagrams_total', { role: 'requester', result: 'ok' })
+      await within(MEET_TIMEOUT_MS, [signal], limit => this.#meet(limit))
     } catch (err) {
-      if (signal.aborted) return
-      outside.forget()
-      this.#nextMs = nowMs() + this.#pauseMs
-      const isFirst = this.#pauseMs === MEET_PAUSES.firstMs
-      this.#pauseMs = Math.min(this.#pauseMs * 2, MEET_PAUSES.longestMs)
-      metrics.count('warren_punched_datagrams_total', { role: 'requester', result: 'failed' })
-      const { reason } = WarrenError.from(err)
-      log[isFirst ? 'info' : 'debug']('datagrams stay on their session', { machine, reason })
+      if (!signal.aborted) this.#failed(WarrenError.from(err).reason)
     } finally {
       this.#isUnderWay = false
     }
   }
 
-  async #meet(signal: AbortSignal): Promise<{ own: Whereabouts; other: Whereabouts }> {
-    const { session, peer, outside, meet } = this.#options
+  #failed(reason: string): void {
+    const { metrics, nowMs, log, machine, outside } = this.#options
+    this.#met = undefined
+    outside.forget()
+    this.#nextMs = nowMs() + this.#pauseMs
+    const isFirst = this.#pauseMs === MEET_PAUSES.firstMs
+    this.#pauseMs = Math.min(this.#pauseMs * 2, MEET_PAUSES.longestMs)
+    metrics.count('warren_punched_datagrams_total', { role: 'requester', result: 'failed' })
+    log[isFirst ? 'info' : 'debug']('datagrams stay on their session', { machine, reason })
+  }
+
+  async #meet(signal: AbortSignal): Promise<void> {
+    const { session, peer, outside, meet, nowMs } = this.#options
     const own = await outside.learn(peer, undefined, signal)
     let other: Whereabouts | undefined
     const headers = { ':method': 'POST', ':scheme': 'https', ':path': MEETING_PATH, ...whereaboutsHeaders(own) }
@@ -123,13 +130,22 @@ export class DatagramMeeting implements Seeker {
       stream.end()
       stream.resume()
       await sleep(roundTripMs / 2, signal)
+      this.#met = { own, other, sinceMs: nowMs() }
       meet({ address, port })
-      return { own, other }
     } catch (err) {
-      stream.close(codeOf('link'))
+      // A clean end would be the sign to send.
+      abortStream(stream, 'link')
       throw err
     }
   }
+}
+
+function noneCame({ own, other }: Met): string {
+  const changes = natChanges(
+    { bound: own.localPort, seen: own.end.port },
+    { bound: other.localPort, seen: other.end.port }
+  )
+  return `no packet came through${changes}`
 }
 
 function roundTrip(session: ClientHttp2Session, signal: AbortSignal): Promise<number> {
