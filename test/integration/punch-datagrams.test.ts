@@ -57,7 +57,8 @@ test(
       }, `an answer of ${bytes} bytes`)
     }
 
-    const failed = /no packet came through; the NAT of this host changes ports: 7461 became \d+.*datagrams stay on their session/
+    const failed =
+      /no packet came through; the NAT of this host changes ports: 7461 became \d+.*datagrams stay on their session/
     await waitFor(async () => {
       await echo(1_000)
       return failed.test(left.program.stderr)

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { PacketChannel } from '../datagram/packet/index.ts'
-import type { Watched } from '../session/index.ts'
+import { MEETING_PATH, type Watched } from '../session/index.ts'
 import { agreedVersions } from '../tls/index.ts'
 import type { InboundContext } from './inbound-context.ts'
 
@@ -36,6 +36,11 @@ export class InboundPackets {
       log: deps.log
     })
     return this.#channel
+  }
+
+  /** Whether a request by this path is for `meet`. */
+  takes(path: string | undefined): boolean {
+    return path === MEETING_PATH
   }
 
   /** Serves the request of the opener that says from where its datagrams come. Rejects with the error to answer instead. */

@@ -18,15 +18,7 @@ import { type Cut, codeOf, type Flow } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import { type CapsulesEnd, discardEnd, joinFlow, type LocalEnd, type StreamEnd } from '../relay/index.ts'
 import { type FlowRef, RESUME_PATH, type ResumeLink } from '../resume/index.ts'
-import {
-  askedToResume,
-  endSession,
-  isResume,
-  MEETING_PATH,
-  PROOF_PATH,
-  StreamWindows,
-  type Watched
-} from '../session/index.ts'
+import { askedToResume, endSession, isResume, PROOF_PATH, StreamWindows, type Watched } from '../session/index.ts'
 import { INBOUND_IDLE_MS, OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import { agreedVersions, isSni, SESSION_WINDOW_BYTES, serverOptions } from '../tls/index.ts'
 import { type Carrying, carryingBytes, carryingDatagrams } from './carrying.ts'
@@ -228,7 +220,7 @@ export class InboundSession {
       if (this.#refused !== undefined) throw new WarrenError(ErrorCode.FlowCut, this.#refused.text)
       await this.#proofs.serve(stream)
     } else if (path === FAST_PATH_CUTS_PATH) this.#fastPath.keep(stream)
-    else if (path === MEETING_PATH) await this.#packets.meet(stream, headers)
+    else if (this.#packets.takes(path)) await this.#packets.meet(stream, headers)
     else if (path === RESUME_PATH && this.#resume !== undefined) this.#resume.keep(stream)
     else throw new WarrenError(ErrorCode.InvalidArgument, 'malformed request for a flow')
   }
