@@ -11,8 +11,10 @@ export type PortChoice = 'kept' | 'random' | 'shifted'
 export interface Nat {
   /** Its public address. */
   readonly address: string
-  /** Chooses so for connections from now on. */
+  /** Chooses so for connections from now on, and forgets those of datagrams. */
   readonly setPorts: (choice: PortChoice) => void
+  /** How many datagrams above LARGE_BYTES, with their headers, have gone out through it since `setPorts`. */
+  readonly largeDatagrams: () => number
   /** Loses all datagrams from now on. */
   readonly dropDatagrams: () => void
 }
@@ -26,8 +28,7 @@ export interface NattedHosts {
 }
 
 const DATA_PORT = 7_461
-/** For which a NAT keeps the port of a datagram without an answer. */
-const DATAGRAM_TIMEOUT_S = 2
+const LARGE_BYTES = 1_400
 const OPEN = '198.51.100.10'
 
 /**
@@ -59,12 +60,7 @@ async function behind(
   network: number,
   { name, address, inside }: Behind
 ): Promise<{ host: Host; nat: Nat }> {
-  const router = await namespace(
-    scope,
-    // Without a table of connections there is no such setting.
-    'echo 1 > /proc/sys/net/ipv4/ip_forward && nft add table ip nat && nft add chain ip nat out "{ type nat hook postrouting priority srcnat; }"' +
-      ` && echo ${DATAGRAM_TIMEOUT_S} > /proc/sys/net/netfilter/nf_conntrack_udp_timeout`
-  )
+  const router = await namespace(scope, 'echo 1 > /proc/sys/net/ipv4/ip_forward')
   plug(network, router.pid, name)
   const host = await createHost(scope, name, `${inside}.2`)
   const veth = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', String(host.pid)]
@@ -75,29 +71,41 @@ async function behind(
   inNetwork(host.pid, ['ip', 'addr', 'add', `${inside}.2/24`, 'dev', 'eth0'])
   inNetwork(host.pid, ['ip', 'link', 'set', 'eth0', 'up'])
   inNetwork(host.pid, ['ip', 'route', 'add', 'default', 'via', `${inside}.1`])
+  let zone = 0
   const setPorts = (choice: PortChoice): void => {
-    inNetwork(router.pid, ['nft', '-f', '-'], rulesOf(choice, address))
+    zone += 1
+    inNetwork(router.pid, ['nft', '-f', '-'], rulesOf(choice, address, zone))
+  }
+  const largeDatagrams = (): number => {
+    const said = inNetwork(router.pid, ['nft', 'list', 'counter', 'ip', 'nat', 'large'])
+    return Number(/packets (\d+)/.exec(said)?.[1])
   }
   const dropDatagrams = (): void => {
     inNetwork(router.pid, ['nft', 'insert', 'rule', 'ip', 'nat', 'through', 'meta', 'l4proto', 'udp', 'drop'])
   }
   setPorts('kept')
-  return { host, nat: { address, setPorts, dropDatagrams } }
+  return { host, nat: { address, setPorts, largeDatagrams, dropDatagrams } }
 }
 
-function rulesOf(choice: PortChoice, address: string): string {
+function rulesOf(choice: PortChoice, address: string, zone: number): string {
   const isNew = 'iifname "eth0" ct state != { established, related }'
   return `
     table ip nat
     delete table ip nat
     table ip nat {
+      counter large { }
+      chain zone { type filter hook prerouting priority raw; meta l4proto udp ct zone set ${zone}; }
       chain out {
         type nat hook postrouting priority srcnat;
         ${choice === 'shifted' ? `oifname "eth0" udp sport ${DATA_PORT} snat to ${address}:${DATA_PORT + 30_000};` : ''}
         oifname "eth0" masquerade ${choice === 'random' ? 'fully-random' : ''};
       }
       chain in { type filter hook input priority 0; ${isNew} drop; }
-      chain through { type filter hook forward priority 0; ${isNew} drop; }
+      chain through {
+        type filter hook forward priority 0;
+        ${isNew} drop;
+        oifname "eth0" meta l4proto udp meta length > ${LARGE_BYTES} counter name large;
+      }
     }`
 }
 

@@ -220,6 +220,25 @@ test('an end that was told nothing takes no address from a packet, though it is 
   assert.equal(client.isUp, false)
 })
 
+test('a path through a NAT that is lost for a moment is found again without a word on the session', async t => {
+  let now = 0
+  t.mock.timers.enable({ apis: ['setInterval'] })
+  const { client, server, nearAt, farAt } = await lostPair(t, () => now)
+  client.meet(farAt)
+  server.meet(nearAt)
+  await waitFor(() => client.isUp && server.isUp, 'the path')
+  const pass = (ms: number): void => {
+    now += ms
+    t.mock.timers.tick(400)
+  }
+  pass(20_000)
+  // No answer is read in between.
+  pass(2_000)
+  assert.deepEqual([client.isUp, server.isUp], [false, false])
+  pass(400)
+  await waitFor(() => client.isUp && server.isUp, 'the path again')
+})
+
 test('an address from which no packet comes is pinged a few times, and then no more', async t => {
   let now = 0
   const { socket, heard } = await stranger(t)

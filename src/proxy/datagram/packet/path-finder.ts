@@ -97,7 +97,7 @@ export class PathFinder {
     // The server's end may not have noticed yet that the client has another address.
     if (this.#timer === undefined || (hasPath && this.#options.role === 'client')) return
     const now = this.#options.nowMs()
-    this.#met = { remote, untilMs: now + MET_MS }
+    this.#meetAt(remote, now)
     this.#pauseMs = PING_MS
     this.#nextProbeMs = now
     if (hasPath) this.#pingMet(now)
@@ -157,8 +157,11 @@ export class PathFinder {
       const second = this.#second
       const next = second === undefined ? 'using capsules' : 'using the second one'
       this.#options.log.debug(`datagram path lost, ${next}`, { machine: this.#options.machine })
-      if (second === undefined) this.#forgetPath(now)
-      else this.#path = second
+      if (second === undefined) {
+        this.#forgetPath(now)
+        // Through a NAT it may answer again, and the session that the two would meet by may stand still.
+        if (!this.#remotes.some(remote => isSame(remote, path.remote))) this.#meetAt(path.remote, now)
+      } else this.#path = second
       this.#second = undefined
     } else {
       this.#keep(path, now)
@@ -208,6 +211,10 @@ export class PathFinder {
     this.#pauseMs = Math.min(this.#pauseMs * 2, MAX_PAUSE_MS)
     for (const remote of this.wantsTwo ? this.#all() : this.#remotes) this.#ping(remote, SIZES[0])
     this.#pingMet(now)
+  }
+
+  #meetAt(remote: Remote, now: number): void {
+    this.#met = { remote, untilMs: now + MET_MS }
   }
 
   #pingMet(now: number): void {
