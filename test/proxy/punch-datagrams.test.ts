@@ -33,6 +33,8 @@ const [LEFT, RIGHT, OPEN, DEAD] = Array.from({ length: 4 }, () => peerKeyOf(Uint
   PeerKey
 ]
 const nowMs = (): number => performance.now()
+/** No rate recovers, however long a test takes. */
+const STOPPED = { ...systemClock, monotonicMs: () => 0 }
 
 /** A UDP data port of this host. */
 async function dataPort(t: TestContext): Promise<{ port: PacketPort; end: HostPort }> {
@@ -52,7 +54,7 @@ async function observer(t: TestContext) {
   const stopping = new AbortController()
   t.after(() => stopping.abort())
   const { metrics, hits } = recordingMetrics()
-  const bounds = new AskBounds(systemClock, metrics)
+  const bounds = new AskBounds(STOPPED, metrics)
   const server = new DatagramObserver({ deps: { peer: OPEN }, bounds, metrics, stopping: stopping.signal })
   port.onOther = server.received
   return { server, end, hits, signal: stopping.signal }
@@ -294,7 +296,7 @@ async function session(t: TestContext, outside: OutsidePort | undefined) {
   const { metrics, hits, counts } = recordingMetrics()
   const met: unknown[] = []
   const channel = { meet: (remote: unknown) => met.push(remote) } as unknown as PacketChannel
-  const deps = { clock: systemClock, directory: { peerOf: () => LEFT } as never, metrics }
+  const deps = { clock: STOPPED, directory: { peerOf: () => LEFT } as never, metrics }
   const meetings = new InboundMeetings({ deps, outside, stopping: stopping.signal })
   const server = createServer()
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
