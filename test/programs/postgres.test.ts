@@ -118,7 +118,11 @@ print(s.recv(1).decode())
   ] as const) {
     const run = async (...command: string[]): Promise<string> => {
       const { stdout, stderr, code } = await clientAgent.attempt(['run', ...options, '--', ...command], place)
-      assert.deepEqual([stderr, code], ['', 0])
+      // Nobody but root has the port of a site, which curl reaches by the proxy.
+      const notice =
+        'uid' in place && command[0] === 'curl' ? /^warren: PERMISSION_DENIED: .*ports below 1024.*\n$/ : /^$/
+      assert.match(stderr, notice)
+      assert.equal(code, 0)
       return stdout.trim()
     }
     assert.equal(await run(...psql, '-h', `${address}.warren`), '42')
