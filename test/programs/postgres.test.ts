@@ -125,13 +125,11 @@ print(s.recv(1).decode())
       assert.equal(code, 0)
       return stdout.trim()
     }
-    assert.equal(await run(...psql, '-h', `${address}.warren`), '42')
-    assert.equal(await run(...psql, `postgres://${address}.warren/postgres`), '42')
-    assert.equal(await run(...curl, `http://${site}.warren/`), 'hello from site')
+    // With --as, its scope goes without saying.
+    const [database, web] = options.length === 0 ? [`${address}.warren`, site] : ['db.main.warren', 'web.site']
+    const asked = 'uid' in place ? [`postgres://${address}.warren/postgres`] : ['-h', database]
+    assert.equal(await run(...psql, ...asked), '42')
+    assert.equal(await run(...curl, `http://${web}.warren/`), 'hello from site')
     assert.equal(await run('/usr/bin/python3', app), 'N')
-    if (options.length === 0) continue
-    // The scope is that of --as.
-    assert.equal(await run(...psql, '-h', 'db.main.warren'), '42')
-    assert.equal(await run(...curl, 'http://web.site.warren/'), 'hello from site')
   }
 })
