@@ -1,41 +1,40 @@
 /** What a client of this host has sent before its flow is open. */
 export interface FirstBytesSource {
-  /** Takes at most `size` bytes that have arrived, without waiting; undefined if there are none. */
-  readonly read: (size: number) => Buffer | undefined
-  /** Puts bytes back that were taken: they are read first. */
-  readonly unread: (bytes: Buffer) => void
+  /** Returns a copy of at most `size` bytes that have arrived, and leaves them; undefined if there are none. Does not wait. */
+  readonly peek: (size: number) => Buffer | undefined
+  /** Drops bytes that `peek` has returned: they are not read again. */
+  readonly drop: (size: number) => void
 }
 
 /**
  * The first bytes of a flow, which may travel with the request for it.
  *
- * A workload that has got them may have acted on them. So once they are sent, the flow is opened there or not at all.
+ * A workload that has got them may have acted on them. So once they are sent, the flow is opened there or not at all. Until
+ * the flow is open they stay unread: a client that is refused gets the same error as one whose bytes nobody has looked at.
  */
 export class FirstBytes {
   readonly #source: FirstBytesSource
-  #bytes: Buffer | undefined
-  #areSent = false
+  #sentBytes = 0
 
   constructor(source: FirstBytesSource) {
     this.#source = source
   }
 
-  /** Whether they may have reached a workload. */
+  /** Whether some may have reached a workload. */
   get areSent(): boolean {
-    return this.#areSent
+    return this.#sentBytes > 0
   }
 
-  /** Takes what has arrived, at most `size` bytes, to be sent. Undefined if there is nothing, or it was sent before. */
+  /** Returns what has arrived, at most `size` bytes, to be sent. Undefined if there is nothing, or some was sent before. */
   send(size: number): Buffer | undefined {
-    if (this.#areSent) return undefined
-    this.#bytes ??= this.#source.read(size)
-    this.#areSent = this.#bytes !== undefined
-    return this.#bytes
+    if (this.areSent) return undefined
+    const bytes = this.#source.peek(size)
+    this.#sentBytes = bytes?.length ?? 0
+    return bytes
   }
 
-  /** The flow is open: bytes that did not travel with its request are read first. */
+  /** The flow is open: what was sent is read. */
   settle(): void {
-    if (this.#bytes !== undefined && !this.#areSent) this.#source.unread(this.#bytes)
-    this.#bytes = undefined
+    if (this.areSent) this.#source.drop(this.#sentBytes)
   }
 }

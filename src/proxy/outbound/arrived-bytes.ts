@@ -4,6 +4,7 @@ import { descriptorOf } from '../../core/index.ts'
 import { FirstBytes } from '../flow/index.ts'
 
 // sys/socket.h of each system.
+const MSG_PEEK = 0x2
 const MSG_DONTWAIT: Partial<Record<NodeJS.Platform, number>> = {
   linux: 0x40,
   darwin: 0x80,
@@ -12,7 +13,7 @@ const MSG_DONTWAIT: Partial<Record<NodeJS.Platform, number>> = {
   netbsd: 0x80
 }
 
-type Receive = (fd: number, bytes: Buffer, size: number) => number
+type Receive = (fd: number, bytes: Buffer, size: number, flags: number) => number
 
 let receive: Receive | undefined | null = null
 let space = Buffer.alloc(0)
@@ -26,21 +27,23 @@ export function firstBytesOf(socket: Socket): FirstBytes | undefined {
   const take = receive
   if (take === undefined) return undefined
   return new FirstBytes({
-    read: size => {
+    peek: size => {
       // Else Node holds earlier bytes already, or has closed the descriptor, whose number may be another's.
       if (socket.destroyed || socket.readableLength > 0 || socket.readableEnded || !socket.isPaused()) return undefined
       if (space.length < size) space = Buffer.allocUnsafeSlow(size)
-      const taken = take(descriptorOf(socket), space, size)
+      const found = take(descriptorOf(socket), space, size, MSG_PEEK)
       // Nothing yet, the end, or an error: Node will find it again.
-      return taken > 0 ? Buffer.from(space.subarray(0, taken)) : undefined
+      return found > 0 ? Buffer.from(space.subarray(0, found)) : undefined
     },
-    unread: bytes => socket.unshift(bytes)
+    drop: size => {
+      if (!socket.destroyed) take(descriptorOf(socket), space, size, 0)
+    }
   })
 }
 
 function make(): Receive | undefined {
-  const flags = MSG_DONTWAIT[process.platform]
-  if (flags === undefined) return undefined
+  const dontWait = MSG_DONTWAIT[process.platform]
+  if (dontWait === undefined) return undefined
   const recv = koffi.load(null).func('intptr_t recv(int fd, uint8_t *bytes, size_t size, int flags)')
-  return (fd, bytes, size) => Number(recv(fd, bytes, size, flags))
+  return (fd, bytes, size, flags) => Number(recv(fd, bytes, size, flags | dontWait))
 }

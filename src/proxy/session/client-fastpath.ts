@@ -5,6 +5,7 @@ import type { Path } from '../carriers/index.ts'
 import {
   canTakeOver,
   dialFastPath,
+  FIRST_BYTES_VERSION,
   type FastPathBudget,
   type FastPathCuts,
   MAX_POOLED_PER_SESSION,
@@ -24,6 +25,19 @@ const WINDOW_MS = 1_000
 const BETTER_TIMEOUT_MS = 1_000
 /** The largest even number that fits in a preamble. */
 const LAST_ID = 0xffff_fffe
+
+/**
+ * A connection was heard of so recently, in milliseconds, that it is most likely not lost: a flow whose first bytes are lost with
+ * it fails, where another one begins elsewhere.
+ */
+const FRESH_MS = 2_000
+
+/** A pooled connection without a flow. */
+export interface IdleConnection {
+  readonly pooled: PooledConnection
+  /** By the monotonic clock. */
+  readonly sinceMs: number
+}
 
 export interface ClientFastPathOptions {
   readonly dialled: Dialled
@@ -50,7 +64,7 @@ export class ClientFastPath {
   #cuts: FastPathCuts | undefined
   readonly #pooled = new Map<number, PooledConnection>()
   /** Connections without a flow, the most recently used one last. */
-  readonly #idle: { readonly pooled: PooledConnection; readonly sinceMs: number }[] = []
+  readonly #idle: IdleConnection[] = []
   #nextId = 2
   #dialling = 0
   #missed = 0
@@ -72,11 +86,18 @@ export class ClientFastPath {
   }
 
   /** Removes and returns an idle pooled connection, if there is one. */
-  take(): PooledConnection | undefined {
+  take(): IdleConnection | undefined {
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
-      if (last.pooled.connection.isIdle) return last.pooled
+      if (last.pooled.connection.isIdle) return last
     }
     return undefined
+  }
+
+  /** Whether the first bytes of a flow may travel with the request for it on such a connection. */
+  takesFirstBytes({ sinceMs }: IdleConnection): boolean {
+    const { dialled, nowMs } = this.#options
+    const { fastPath = 0 } = dialled.versions
+    return fastPath >= FIRST_BYTES_VERSION && nowMs() - sinceMs < FRESH_MS
   }
 
   /** Counts a flow for which there was none: if there are many, fast-path connections are pooled for later flows. */

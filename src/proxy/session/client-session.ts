@@ -2,7 +2,7 @@ import type { ClientHttp2Stream } from 'node:http2'
 import { ErrorCode, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
 import type { Candidate, ProxyDeps, TlsCredentials } from '../deps.ts'
-import { FIRST_BYTES_VERSION, MAX_FIRST_BYTES, PooledConnectionLost } from '../fastpath/index.ts'
+import { MAX_FIRST_BYTES, PooledConnectionLost } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
 import type { Dialled } from '../tls/index.ts'
@@ -230,22 +230,17 @@ export class ClientSession {
     this.#dialled.session.close()
   }
 
-  /** Not where flows are resumed: who resumes one counts and keeps all of its bytes from the first one on. */
-  get #takesFirstBytes(): boolean {
-    const { fastPath = 0 } = this.#dialled.versions
-    return fastPath >= FIRST_BYTES_VERSION && this.#resume === undefined
-  }
-
   /** Undefined if there is no fast-path connection for it: then it needs a stream. */
   async #openOnPooledConnection(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
     // Where memory is scarce a stream needs less of it.
     if (request.room?.isScarce === true) return undefined
-    const connection = this.#fastPath?.take()
-    if (connection === undefined) {
+    const idle = this.#fastPath?.take()
+    if (idle === undefined) {
       this.#fastPath?.missed()
       return undefined
     }
     const { flowId } = request
+    const { pooled: connection } = idle
     try {
       this.#places.take()
     } catch (err) {
@@ -260,7 +255,9 @@ export class ClientSession {
       this.#places.give()
       this.#closeIfSpent()
     }
-    const first = this.#takesFirstBytes ? request.first?.send(MAX_FIRST_BYTES) : undefined
+    // Who resumes a flow counts and keeps all of its bytes, from the first one on.
+    const isTaken = this.#resume === undefined && this.#fastPath?.takesFirstBytes(idle) === true
+    const first = isTaken ? request.first?.send(MAX_FIRST_BYTES) : undefined
     const answer = connection.ask(pooledOpen(request), onFree, first)
     try {
       await this.#asks.waiting(answer.reject, () => raceAbort(answer.promise, signal))
