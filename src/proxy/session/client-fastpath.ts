@@ -5,9 +5,9 @@ import type { Path } from '../carriers/index.ts'
 import {
   canTakeOver,
   dialFastPath,
-  FIRST_BYTES_VERSION,
   type FastPathBudget,
   type FastPathCuts,
+  FIRST_BYTES_VERSION,
   MAX_POOLED_PER_SESSION,
   noteCarrier,
   PooledConnection,
