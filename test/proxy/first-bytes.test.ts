@@ -21,7 +21,11 @@ const REFUSED = 'warren_first_bytes_total{result="refused"}'
 /** Two hosts between which a fast-path connection waits for the next flow. */
 async function hosts(between?: Meddle, nearOptions: HostOptions = {}, farOptions: HostOptions = {}) {
   const world = await World.create()
-  const near = await world.host('alpha', { ...KEPT_AT_ONCE, ...nearOptions })
+  const near = await world.host('alpha', {
+    // A machine may be slow; how long is tested by itself.
+    upgradeThresholds: { ...KEPT_AT_ONCE.upgradeThresholds, freshMs: 60_000 },
+    ...nearOptions
+  })
   const far = await world.host('beta', farOptions)
   if (between !== undefined) far.dataAddresses = [await meddle(world, far.dataAddresses[0] ?? '', between)]
   const source = near.register('dev.test.client.default')
@@ -65,13 +69,14 @@ describe('the first bytes of a flow', { skip: process.platform === 'linux' ? fal
       const client = asking(path, sent)
       const server = await accepted.next()
       assert.ok((await readBytes(server, size)).equals(sent))
-      const [flow, there] = [near.proxy.flows().at(-1), far.proxy.flows().at(-1)]
-      assert.deepEqual([flow?.carrier, flow?.bytesOut, there?.bytesOut], ['fastpath', size, size])
       travelled += Math.min(size, MAX_FIRST_BYTES)
       assert.equal(far.counts.get(GRANTED), travelled)
       const answer = randomBytes(size)
-      server.end(answer)
-      assert.ok((await readAll(client)).equals(answer))
+      server.write(answer)
+      assert.ok((await readBytes(client, size)).equals(answer))
+      const [flow, there] = [near.proxy.flows().at(-1), far.proxy.flows().at(-1)]
+      assert.deepEqual([flow?.carrier, flow?.bytesOut, there?.bytesOut], ['fastpath', size, size])
+      server.end()
       client.end()
       await settled(once(server.resume(), 'close'), 'the end')
       await near.line(({ message, fields }) => message === 'flow ended' && fields.flowId === flow?.id)
@@ -125,6 +130,16 @@ describe('the first bytes of a flow', { skip: process.platform === 'linux' ? fal
     const other = asking(path, Buffer.from('next'))
     assert.equal((await readBytes(await accepted.next(), 4)).toString(), 'next')
     other.destroy()
+  })
+
+  it('wait for the grant on a connection that nobody has heard of for a while', async () => {
+    const stale = { upgradeThresholds: { ...KEPT_AT_ONCE.upgradeThresholds, freshMs: 0 } }
+    const { world, far, accepted, path } = await hosts(undefined, stale)
+    await using _ = world
+    const client = asking(path, Buffer.from('later'))
+    assert.equal((await readBytes(await accepted.next(), 5)).toString(), 'later')
+    assert.equal(far.counts.get(GRANTED), undefined)
+    client.destroy()
   })
 
   it('wait for the grant where flows are resumed', async () => {

@@ -26,12 +26,6 @@ const BETTER_TIMEOUT_MS = 1_000
 /** The largest even number that fits in a preamble. */
 const LAST_ID = 0xffff_fffe
 
-/**
- * A connection was heard of so recently, in milliseconds, that it is most likely not lost: a flow whose first bytes are lost with
- * it fails, where another one begins elsewhere.
- */
-const FRESH_MS = 2_000
-
 /** A pooled connection without a flow. */
 export interface IdleConnection {
   readonly pooled: PooledConnection
@@ -95,9 +89,9 @@ export class ClientFastPath {
 
   /** Whether the first bytes of a flow may travel with the request for it on such a connection. */
   takesFirstBytes({ sinceMs }: IdleConnection): boolean {
-    const { dialled, nowMs } = this.#options
+    const { dialled, nowMs, thresholds } = this.#options
     const { fastPath = 0 } = dialled.versions
-    return fastPath >= FIRST_BYTES_VERSION && nowMs() - sinceMs < FRESH_MS
+    return fastPath >= FIRST_BYTES_VERSION && nowMs() - sinceMs < thresholds.freshMs
   }
 
   /** Counts a flow for which there was none: if there are many, fast-path connections are pooled for later flows. */
