@@ -3,10 +3,12 @@ import test from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { scopeOf, TestAgent } from '../harness/index.ts'
+import { IS_LONG, scopeOf, TestAgent } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
-const PER_SECOND = 200
+const PER_SECOND = IS_LONG ? 200 : 100
+/** What a busy machine does not get done is not asked of it: it would only wait in a queue, for longer than any bound. */
+const MAX_AT_ONCE = PER_SECOND * 1.5
 const BEFORE_MS = 1_000
 const AFTER_MS = 8_000
 /** What the mesh promises; a busy machine gets twice that before the test fails. */
@@ -69,11 +71,12 @@ test('three instances, one host killed and one stopped under load: every connect
     }
   }
   const running: Promise<void>[] = []
+  const begun = (): number => running.length - results.length
   const load = async (ms: number): Promise<void> => {
     const until = performance.now() + ms
     let due = performance.now()
     while (performance.now() < until) {
-      for (; due <= performance.now(); due += 1_000 / PER_SECOND) running.push(once())
+      for (; due <= performance.now(); due += 1_000 / PER_SECOND) if (begun() < MAX_AT_ONCE) running.push(once())
       await pause(2)
     }
   }
