@@ -137,5 +137,8 @@ test('an audit log that cannot be opened keeps the agent from starting, with the
     a.start([...init, '--audit', path]),
     /STATE_UNUSABLE: \S+open\.log has mode 644: it is open to other users/
   )
-  await assert.rejects(a.start([...init, '--audit', 'audit.log']), /--audit "audit\.log" is neither "on" nor an absolute path/)
+  await assert.rejects(
+    a.start([...init, '--audit', 'audit.log']),
+    /--audit "audit\.log" is neither "on" nor an absolute path/
+  )
 })

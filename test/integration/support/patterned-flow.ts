@@ -96,7 +96,10 @@ export class PatternedFlow {
   }
 
   #fillLater(): void {
-    if (this.#pauseMs === 0) return this.#fill()
+    if (this.#pauseMs === 0) {
+      this.#fill()
+      return
+    }
     this.#next ??= setTimeout(() => {
       this.#next = undefined
       this.#fill()
