@@ -60,7 +60,7 @@ for (const carrier of ['direct', 'reverse', 'mesh'] as const) {
   test(`${TOTAL_MB} MB each way at once arrive intact past a stalled reader, in little memory (${carrier})`, async t => {
     const scope = scopeOf(t)
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier] })
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await b.follows(a)
     const server = new AgentClient({ runtimeDir: a.runtimeDir })
     const client = new AgentClient({ runtimeDir: b.runtimeDir })

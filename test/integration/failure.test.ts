@@ -24,10 +24,7 @@ async function startMesh(scope: Scope, hosts: readonly Host[]): Promise<TestAgen
   for (const [at, host] of hosts.entries()) {
     const agent = new TestAgent(scope, { name: `m${at}`, args: [], host })
     const [first] = agents
-    const how =
-      first === undefined
-        ? ['--init', 'example.org']
-        : ['--join', (await first.cli('token', 'create', `m${at}`)).trim()]
+    const how = first === undefined ? ['--init', 'example.org'] : ['--join', await first.token(`m${at}`)]
     await agent.start([...how, '--no-mdns'])
     agents.push(agent)
   }
@@ -229,7 +226,7 @@ describe('five hosts', asRoot, () => {
 
   it('kill -9 of one of five takes it out of routing on all four others, without waiting for its lease', async t => {
     const [founder] = agents as [TestAgent]
-    await founder.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await founder.allow('dev.*.*.*', 'dev.*.*.*')
     const victim = agents[4]!
     const others = agents.slice(0, 4)
     const served = victim.spawn(['serve', SITE])

@@ -38,7 +38,7 @@ test('three instances, one host killed and one stopped under load: every connect
   ) as [TestAgent, TestAgent, TestAgent, TestAgent]
   await near.start(['--init', 'example.org'])
   const others = [killed, stopped, good]
-  for (const agent of others) await agent.start(['--join', (await near.cli('token', 'create', agent.name)).trim()])
+  for (const agent of others) await agent.start(['--join', await near.token(agent.name)])
   await Promise.all([near, ...others].map(agent => agent.sees(3)))
   for (const agent of others) {
     const client = new AgentClient({ runtimeDir: agent.runtimeDir })

@@ -33,7 +33,7 @@ test('another user gets nothing out of what belongs to a workload', asRoot, asyn
   const [a, b] = await startPair(scope, { uid: OWNER })
   // Others may look for sockets: what protects them must be their own owner, mode and the check at accept.
   for (const agent of [a, b]) chmodSync(dirname(agent.runtimeDir), 0o755)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

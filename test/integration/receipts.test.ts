@@ -31,7 +31,7 @@ interface Answer {
 async function three(scope: Scope): Promise<readonly [TestAgent, TestAgent, TestAgent]> {
   const [a, b] = await startPair(scope)
   const c = new TestAgent(scope, { name: 'c', args: [] })
-  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim()])
+  await c.start(['--join', await a.token('c')])
   await Promise.all([a, b, c].map(agent => agent.sees(2)))
   return [a, b, c]
 }

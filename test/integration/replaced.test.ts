@@ -31,7 +31,7 @@ async function start(scope: Scope): Promise<Course> {
   await once(server, 'listening')
   const echo = server.address() as { readonly port: number }
   const [a, b] = await startPair(scope, { args: ['--resume-window', '120s', '--drain-timeout', '1s'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   await a.spawn(['expose', SITE, '--tcp', `127.0.0.1:${echo.port}`]).says(/^dev\./m)
   await b.knows(SITE)
