@@ -13,6 +13,7 @@ const QUICK = [
   '5s',
   '--node-lifetime',
   '10s',
+  // The second authority has to outlive what follows the end of the founder, who alone renews its certificate.
   '--authority-lifetime',
   '40s',
   '--renewal-grace',
@@ -71,9 +72,6 @@ test('joins and renewals go on without the founding host, through an authority t
 
   // Its own certificate is renewed by who has the root key.
   const first = other?.notAfterMs ?? 0
-  // What is issued from now on has to outlive the founder, however long a busy machine takes to the end of this test.
-  await a.stop()
-  await a.start(QUICK.map(one => (one === '40s' ? '10m' : one)))
   await b.program.says(/authority certificate renewed/, 'stderr')
   await waitFor(async () => ((await authorities(c))[1]?.notAfterMs ?? 0) > first, 'its renewal to be seen by others')
 
