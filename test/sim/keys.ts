@@ -29,6 +29,11 @@ function fakeSign(raw: Uint8Array, bytes: Uint8Array): Buffer {
   return createHash('sha512').update(raw).update(bytes).digest()
 }
 
+/** The Ed25519 key of a host, by its seed and name. */
+export function hostKeyOf(seed: number, machine: string): KeyObject {
+  return privateKeyOf(hash('sha256', `${seed} ${machine}`, 'buffer'))
+}
+
 // PKCS 8 of an Ed25519 key is this and its 32 bytes. https://www.rfc-editor.org/rfc/rfc8410#section-7
 function privateKeyOf(secret: Uint8Array): KeyObject {
   const prefix = Buffer.from('302e020100300506032b657004220420', 'hex')
