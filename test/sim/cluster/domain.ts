@@ -103,7 +103,10 @@ export class SimDomain {
   async #identity(machine: string): Promise<Identity> {
     const key = hostKeyOf(0, machine)
     const publicKey = createPublicKey(generateSigningKeyPair())
-    const binding = signBinding({ trustDomain: TRUST_DOMAIN, machine, scopes: [], nodeKeySha256: spkiSha256(publicKey) }, key)
+    const binding = signBinding(
+      { trustDomain: TRUST_DOMAIN, machine, scopes: [], nodeKeySha256: spkiSha256(publicKey) },
+      key
+    )
     const authority = this.#authority
     const options = { trustDomain: TRUST_DOMAIN, machine, authority, publicKey, binding, nowMs: EPOCH_MS }
     const root = this.#roots[0]?.certificate ?? new Uint8Array()

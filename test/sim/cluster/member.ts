@@ -37,7 +37,8 @@ import { SimMesh } from './sim-mesh.ts'
 import { Run } from './virtual-process.ts'
 
 /** As in a mesh of more than 32 hosts: pings find who is gone, long before a lease ends. */
-const LEASES = [{ maxOwners: Number.POSITIVE_INFINITY, refreshMs: 20_000, leaseMs: 65_000 }] as const
+export const LEASE_MS = 40_000
+const LEASES = [{ maxOwners: Number.POSITIVE_INFINITY, refreshMs: 12_000, leaseMs: LEASE_MS }] as const
 const SEEDS = 3
 
 /** What a host is in this story. */
@@ -287,7 +288,10 @@ export class Member {
       file,
       trust,
       connected: () => mesh.connected(),
-      request: (other, bytes, signal) => askForTrust(mesh, other, bytes, signal),
+      request: async (other, bytes, signal) => {
+        if (planted.asksForNoTrust === true) throw new Error('not asked')
+        return await askForTrust(mesh, other, bytes, signal)
+      },
       ports: () => [],
       askAtPort: async () => [],
       onAccepted: (reason, gone, version) => {
@@ -343,6 +347,7 @@ export class Member {
       failures
     })
     wireMesh(mesh, registry, policy, () => {}, log)
+    if (planted.hearsNoPolicy === true) mesh.onGossip('policy', () => 'ignore')
     wireTrust(mesh, trustService)
     mesh.onConnect((other, of) => {
       sim.trace.add(sim.queue.nowMs, 'connected', machine, of)

@@ -1,11 +1,11 @@
 import type { PeerKey } from '../../../src/identity/index.ts'
-import { type Bundle, openBundle } from '../../../src/policy/index.ts'
 import { rawPublicKey } from '../../../src/identity/index.ts'
+import { type Bundle, openBundle } from '../../../src/policy/index.ts'
 import type { TrustFile } from '../../../src/state/trust-file.ts'
 import { InvariantBroken } from '../failure.ts'
 import type { ClusterSimulation } from './cluster-simulation.ts'
 import { TRUST_DOMAIN } from './domain.ts'
-import { fingerprint, type Member } from './member.ts'
+import { fingerprint, LEASE_MS, type Member } from './member.ts'
 import type { SimMesh } from './sim-mesh.ts'
 
 /** A connection of an evicted host may stay so long, to hear the reason. */
@@ -16,9 +16,9 @@ const SHOWN_MS = 15_000
  * A host that has crashed is hidden within this time: two passes over the members. A liar that is asked to ping it can have it shown
  * again, for as long as its lease lasts.
  */
-const HIDDEN_MS = 45_000
+const HIDDEN_MS = 30_000
 /** The lease, the skew that is accepted, and a round. */
-const GONE_MS = 65_000 + 30_000 + 5_000
+const GONE_MS = LEASE_MS + 30_000 + 5_000
 /** A suspicion begins with a ping of one's own that was not answered, at most so long ago: the longest wait for others. */
 const OWN_PING_MS = 30_000
 
@@ -32,7 +32,9 @@ export class Oracle {
   readonly #inForce = new Map<Member, { sha256: string; version: bigint; sinceMs: number }>()
   readonly #trusted = new Map<Member, bigint>()
   readonly #missedAtMs = new Map<string, number>()
+  /** When each host was last hidden at each, and since when it is. */
   readonly #hiddenAtMs = new Map<string, number>()
+  readonly #hiddenSinceMs = new Map<string, number>()
   readonly #reachableSinceMs = new Map<string, number>()
   readonly #healthySinceMs = new Map<Member, number>()
   newestPolicy = ''
@@ -58,7 +60,10 @@ export class Oracle {
 
   /** The host of the admin has something to save: it is in force nowhere yet. */
   onSigned(signed: Uint8Array): void {
-    if (!this.#sim.isSigning) return this.#break('only what an admin signed', 'the admin saves what it never signed')
+    if (!this.#sim.isSigning) {
+      this.#break('only what an admin signed', 'the admin saves what it never signed')
+      return
+    }
     const bundle = openBundle(signed, rawPublicKey(this.#sim.domain.adminKey), TRUST_DOMAIN)
     const evicted = new Set(bundle.revocations.flatMap(({ peers }) => [...peers]))
     this.#policies.set(bundle.sha256, { version: bundle.version, evicted })
@@ -76,16 +81,19 @@ export class Oracle {
     const { machine } = member
     this.#sim.trace.add(this.#nowMs, 'policy', machine, '', String(version))
     if (!this.#policies.has(sha256)) {
-      return this.#break('only what an admin signed', `${machine} acts on a policy that the admin never signed`, machine)
+      this.#break('only what an admin signed', `${machine} acts on a policy that the admin never signed`, machine)
+      return
     }
     const before = this.#inForce.get(member)
     if (before !== undefined && version < before.version) {
       const detail = `${machine} acts on policy ${version} after ${before.version}`
-      return this.#break('the policy never goes back', detail, machine)
+      this.#break('the policy never goes back', detail, machine)
+      return
     }
     const onDisk = member.policyOnDisk
     if (onDisk === undefined || openedSha(onDisk, this.#sim) !== sha256) {
-      return this.#break('saved before it is in force', `policy ${version} of ${machine} is not on disk`, machine)
+      this.#break('saved before it is in force', `policy ${version} of ${machine} is not on disk`, machine)
+      return
     }
     if (before?.sha256 !== sha256) this.#inForce.set(member, { sha256, version, sinceMs: this.#nowMs })
   }
@@ -96,10 +104,12 @@ export class Oracle {
     const { version } = file.state
     this.#sim.trace.add(this.#nowMs, 'trust', machine, '', String(version))
     if (!this.#trusts.has(fingerprint(file.signed))) {
-      return this.#break('only what a root signed', `${machine} trusts a bundle that no root of the domain signed`, machine)
+      this.#break('only what a root signed', `${machine} trusts a bundle that no root of the domain signed`, machine)
+      return
     }
     if (version < (this.#trusted.get(member) ?? 0n)) {
-      return this.#break('the trust never goes back', `${machine} goes back to trust bundle ${version}`, machine)
+      this.#break('the trust never goes back', `${machine} goes back to trust bundle ${version}`, machine)
+      return
     }
     this.#trusted.set(member, version)
   }
@@ -110,7 +120,8 @@ export class Oracle {
     const { machine } = member
     if (claimed !== other.machine) {
       const detail = `${machine} admits ${other.machine} under the name ${claimed}`
-      return this.#break('nobody is admitted as another', detail, machine)
+      this.#break('nobody is admitted as another', detail, machine)
+      return
     }
     if (this.#evictedFor(member, other.peer) > beganMs) return
     this.#break('who is evicted is not admitted', `${machine} admits ${other.machine}, which is evicted there`, machine)
@@ -124,7 +135,6 @@ export class Oracle {
     if (!member.isHonest) return
     const of = this.#sim.memberOf(about)
     if (of?.now === undefined) this.found += 1
-    this.#hiddenAtMs.set(`${member.machine} ${of?.machine}`, this.#nowMs)
     const missedAtMs = this.#missedAtMs.get(`${member.machine} ${of?.machine}`) ?? Number.NEGATIVE_INFINITY
     if (this.#nowMs - missedAtMs <= OWN_PING_MS) return
     const detail = `${member.machine} hides ${of?.machine} without a ping of its own that was not answered`
@@ -205,20 +215,32 @@ export class Oracle {
       const of = this.#sim.memberOf(peer)
       if (of === undefined || of === member) continue
       if (this.#evictedFor(member, peer) < this.#nowMs - FAREWELL_MS) {
-        return this.#break('who is evicted is not admitted', `${machine} keeps what ${of.machine} offers`, machine)
+        this.#break('who is evicted is not admitted', `${machine} keeps what ${of.machine} offers`, machine)
+        return
       }
-      const reachableMs = this.#nowMs - (this.#reachableSinceMs.get(`${machine} ${of.machine}`) ?? this.#nowMs)
-      if (entry.suspect && of.isHonest && reachableMs > SHOWN_MS) {
-        const detail = `${machine} hides ${of.machine}, which it has reached for ${Math.round(reachableMs)} ms`
-        return this.#break('a live host is shown', detail, machine)
+      const path = `${machine} ${of.machine}`
+      if (entry.suspect) {
+        this.#checkHidden(member, of, path)
+        continue
       }
-      if (entry.suspect || of.crashedAtMs === undefined) continue
+      this.#hiddenSinceMs.delete(path)
+      if (of.crashedAtMs === undefined) continue
       const sinceMs = Math.max(of.crashedAtMs, member.startedAtMs, this.#healthySinceMs.get(member) ?? this.#nowMs)
-      const wasHidden = (this.#hiddenAtMs.get(`${machine} ${of.machine}`) ?? 0) >= of.crashedAtMs
+      const wasHidden = (this.#hiddenAtMs.get(path) ?? 0) >= of.crashedAtMs
       if (this.#nowMs - sinceMs <= (wasHidden ? GONE_MS : HIDDEN_MS)) continue
       const detail = `${machine} shows ${of.machine} ${Math.round(this.#nowMs - sinceMs)} ms after its crash`
       this.#break('a dead host is hidden', detail, machine)
     }
+  }
+
+  #checkHidden({ machine }: Member, of: Member, path: string): void {
+    this.#hiddenAtMs.set(path, this.#nowMs)
+    const hiddenMs = this.#hiddenSinceMs.get(path) ?? this.#nowMs
+    this.#hiddenSinceMs.set(path, hiddenMs)
+    const wrongMs = this.#nowMs - Math.max(hiddenMs, this.#reachableSinceMs.get(path) ?? this.#nowMs)
+    if (!of.isHonest || wrongMs <= SHOWN_MS) return
+    const detail = `${machine} has hidden ${of.machine} for ${Math.round(wrongMs)} ms, and can reach it`
+    this.#break('a live host is shown', detail, machine)
   }
 
   // Which host reaches which, and which of them reaches most.

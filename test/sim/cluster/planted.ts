@@ -20,6 +20,8 @@ export interface Planted {
   readonly keepsConnections?: boolean
   readonly savesNoPolicy?: boolean
   readonly restoresFirstPolicy?: boolean
+  readonly asksForNoTrust?: boolean
+  readonly hearsNoPolicy?: boolean
 }
 
 /** Each by what it does wrong. */
@@ -59,7 +61,8 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
   },
   'saves no policy': { savesNoPolicy: true },
   'starts again with an older policy': { restoresFirstPolicy: true },
-  'fetches no policy': {
+  'learns of no policy': {
+    hearsNoPolicy: true,
     transport: ({ publish }) => ({
       publish,
       request: async () => {
@@ -83,15 +86,7 @@ export const PLANTED: Readonly<Record<string, Planted>> = {
       }) as TrustFile
     }
   },
-  'hands no trust bundle on': {
-    trustFile: file =>
-      Object.create(file, {
-        state: { get: () => file.state },
-        signed: { get: () => file.signed },
-        since: { value: () => [] },
-        follow: { value: () => {} }
-      }) as TrustFile
-  }
+  'asks nobody for trust bundles': { asksForNoTrust: true }
 }
 
 /** The methods of a mesh, for an object in front of it. */

@@ -136,7 +136,12 @@ export class SimMesh implements Mesh {
     this.#handlers.set(protocol, handler)
   }
 
-  async request(peer: PeerKey, protocol: MeshProtocol, bytes: Uint8Array, options: RequestOptions): Promise<Uint8Array> {
+  async request(
+    peer: PeerKey,
+    protocol: MeshProtocol,
+    bytes: Uint8Array,
+    options: RequestOptions
+  ): Promise<Uint8Array> {
     try {
       return await within(options.timeoutMs ?? 5_000, [options.signal], signal =>
         raceAbort(this.#exchange(peer, protocol, bytes), signal)
@@ -144,7 +149,9 @@ export class SimMesh implements Mesh {
     } catch (err) {
       if (protocol === '/warren/probe/1' && bytes.length === 0) this.#options.onPinged(peer, false)
       if (options.signal?.aborted === true) throw options.signal.reason
-      throw err instanceof WarrenError ? err : new WarrenError(ErrorCode.Timeout, `${protocol}: no answer in time`, { cause: err })
+      throw err instanceof WarrenError
+        ? err
+        : new WarrenError(ErrorCode.Timeout, `${protocol}: no answer in time`, { cause: err })
     }
   }
 
@@ -336,7 +343,9 @@ export class SimMesh implements Mesh {
     const side = this.#open.get(peer)?.side
     if (side === undefined) throw new WarrenError(ErrorCode.DestinationUnreachable, 'the host is not connected')
     const done = Promise.withResolvers<Uint8Array>()
-    const stop = side.onClose(cause => done.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'closed', { cause })))
+    const stop = side.onClose(cause =>
+      done.reject(new WarrenError(ErrorCode.DestinationUnreachable, 'closed', { cause }))
+    )
     const { other } = side
     side.send(() => {
       other.mesh.#serve(protocol, this.peer, bytes).then(
