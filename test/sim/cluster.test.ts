@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { type ClusterReport, ClusterSimulation } from './cluster/cluster-simulation.ts'
 import { PLANTED } from './cluster/planted.ts'
 
-// All seeds with npm run test:sim.
-const SEEDS = Number(process.env['SIM_CLUSTER_SEEDS'] ?? 3)
+// Many more with npm run test:sim.
+const SEEDS = Number(process.env['SIM_CLUSTER_SEEDS'] ?? 2)
 const NODES = 8
 const MINUTES = 0.5
 
