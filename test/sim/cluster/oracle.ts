@@ -1,5 +1,4 @@
-import type { PeerKey } from '../../../src/identity/index.ts'
-import { rawPublicKey } from '../../../src/identity/index.ts'
+import { type PeerKey, rawPublicKey } from '../../../src/identity/index.ts'
 import { type Bundle, openBundle } from '../../../src/policy/index.ts'
 import type { TrustFile } from '../../../src/state/trust-file.ts'
 import { InvariantBroken } from '../failure.ts'
