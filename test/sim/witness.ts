@@ -218,7 +218,7 @@ export class Witness {
     this.#held.delete(owner)
   }
 
-  // What counts as replicated stays so: an acknowledgement that is passed over here is found at a later one.
+  // What counts as replicated stays so: one that is not followed here is found at a later one.
   #noteAck(): void {
     this.#unfollowed += 1
     if (this.#unfollowed < this.#sim.sampling) return

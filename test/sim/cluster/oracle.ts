@@ -12,7 +12,7 @@ const FAREWELL_MS = 1_500
 /** A host that can be reached is shown again within this time. */
 const SHOWN_MS = 15_000
 /**
- * A host that has crashed is hidden within this time: two passes over the members. A liar that is asked to ping it can have it shown
+ * A host that has crashed is hidden within this time: its turn among the members comes twice. A liar that is asked to ping it can have it shown
  * again, for as long as its lease lasts.
  */
 const HIDDEN_MS = 30_000
