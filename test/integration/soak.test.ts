@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import test from 'node:test'
-import { asRoot, IS_LONG, needsCommand, Program, scopeOf } from '../harness/index.ts'
+import { asRoot, needsCommand, Program, scopeOf } from '../harness/index.ts'
 
 const MAIN = join(import.meta.dirname, '..', 'soak', 'main.ts')
 const MINUTE_MS = 60_000
 /** Long enough for each agent to be killed and each kind of disturbance to come. */
-const SECONDS = IS_LONG ? 180 : 90
+const SECONDS = 180
 
 test(`four agents live through kills, lost links and churn for ${SECONDS} seconds, and every end has its cause`, {
   ...asRoot,
