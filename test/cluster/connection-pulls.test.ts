@@ -14,7 +14,7 @@ interface Host {
   readonly heard: Array<string | undefined>
   /** What is known of each member from its head. */
   readonly heads: Map<PeerKey, Announced>
-  isLost: boolean
+  readonly lost: { is: boolean }
   /** Answers the sessions that are under way. */
   readonly answer: (failure?: Error) => Promise<void>
 }
@@ -29,11 +29,12 @@ function host(learned: ReadonlyMap<PeerKey, Announced>, sets: () => Promise<void
   const note = (what: string) => async (peer: PeerKey) => {
     asked.push(`${what} ${name(peer)}`)
   }
-  const made = {
+  const lost = { is: false }
+  const made: Host = {
     asked,
     heard,
     heads,
-    isLost: false,
+    lost,
     pulls: new ConnectionPulls({
       mesh: { isConnected: () => true, machineOf: name },
       registry: {
@@ -49,7 +50,7 @@ function host(learned: ReadonlyMap<PeerKey, Announced>, sets: () => Promise<void
       policy: {
         version: 4n,
         get isLost() {
-          return made.isLost
+          return lost.is
         },
         fetch: note('policy'),
         sets: {
@@ -108,7 +109,7 @@ test('a host without a known head is asked for everything, and for trust even if
 
 test('a host that has lost its policy asks each member for it', async () => {
   const made = host(all(UP_TO_DATE))
-  made.isLost = true
+  made.lost.is = true
   for (const peer of PEERS.slice(0, 5)) made.pulls.connected(peer)
   await made.answer()
   await made.answer()
