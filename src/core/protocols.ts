@@ -25,8 +25,8 @@ export const PROTOCOLS = Object.freeze({
   'fast-path': { min: 1, max: 1 },
   /** Sealed packets beside a session; the same. */
   datagrams: { min: 1, max: 1 },
-  /** Flows that outlive their session; an agent that resumes none shows no version. */
-  resume: { min: 1, max: 1 },
+  /** Flows that outlive their session; an agent that resumes none shows no version. From version 2 on much is acknowledged at once. */
+  resume: { min: 1, max: 2 },
   /** Calls on the unix sockets of an agent; the versions are in a header. */
   'local-api': { min: 1, max: 1 }
 } as const satisfies Record<string, VersionRange>)

@@ -24,7 +24,7 @@ describe('the settings of a session', () => {
     assert.deepEqual(agreedVersions({ customSettings: versionSettings(true) }), {
       fastPath: 1,
       datagrams: 1,
-      resume: 1
+      resume: 2
     })
     assert.equal(agreedVersions({ customSettings: versionSettings(false) }).resume, undefined)
     assert.deepEqual(agreedVersions({}), { fastPath: 1, datagrams: 1, resume: undefined })

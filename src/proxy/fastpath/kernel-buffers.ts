@@ -10,9 +10,9 @@ const WINDOW_BYTES = 1024 * 1024
 const UNSENT_BYTES = 256 * 1024
 
 /**
- * Bounds the kernel buffers of a fast-path connection with a stalled reader to about 1.3 MB in both hosts together. By
- * default Linux grows them up to `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. Other systems keep their own
- * bounds.
+ * Bounds the kernel buffers of a fast-path connection with a stalled reader to about 1.3 MB in both hosts together, as long as it
+ * was not read fast before: Linux raises the clamp of such a connection, up to `tcp_rmem`. Without this they grow up to
+ * `tcp_rmem` and `tcp_wmem`, which may be 32 MB and 4 MB. Other systems keep their own bounds.
  */
 export function boundKernelBuffers(socket: Socket): void {
   if (process.platform !== 'linux') return

@@ -12,6 +12,7 @@ import {
   sessionSecret
 } from '../resume/index.ts'
 import { HEADER } from '../session/index.ts'
+import { agreedVersions } from '../tls/index.ts'
 
 export interface InboundResumeOptions {
   readonly socket: TLSSocket
@@ -36,7 +37,7 @@ export class InboundResume {
     }
     const { socket } = this.#options
     this.#secret = sessionSecret((...args) => socket.exportKeyingMaterial(...args))
-    this.#acks.bind(stream)
+    this.#acks.bind(stream, agreedVersions(stream.session?.remoteSettings ?? {}).resume ?? 1)
     stream.once('end', () => this.#acks.close())
     stream.respond({ ':status': 200 })
   }

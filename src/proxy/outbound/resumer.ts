@@ -126,7 +126,7 @@ export class Resumer implements Resuming {
     if (sourceId === undefined || destination === undefined || link === undefined) {
       throw new WarrenError(ErrorCode.InvalidSource, 'one of its ends is not registered')
     }
-    const session = await pool.acquire(sourceId, destination, signal, true)
+    const session = await pool.acquire(sourceId, destination, signal, true).catch(unreached)
     // The wait was long enough for the policy to change.
     this.#decide(flow)
     const { key, secret } = link
@@ -180,6 +180,12 @@ export class Resumer implements Resuming {
       throw flow.signal.reason
     }
   }
+}
+
+// Only the other agent refuses. Whatever fails on the way to it, as a relay that ends, may work with the next attempt.
+function unreached(err: unknown): never {
+  if (!(err instanceof WarrenError)) throw err
+  throw new WarrenError(ErrorCode.DestinationUnreachable, err.reason, { cause: err })
 }
 
 function isCandidate(destination: NonNullable<Flow['destination']>): destination is Candidate {

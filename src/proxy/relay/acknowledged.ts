@@ -25,9 +25,8 @@ export class Acknowledged {
     this.link.left?.()
   }
 
-  /** Something has arrived. */
-  note(): void {
-    // Each read comes here.
-    if (this.#entry?.isDue === false) this.link.acks.note(this.#entry)
+  /** So many bytes have arrived, or the end. */
+  note(size = 0): void {
+    if (this.#entry !== undefined) this.link.acks.note(this.#entry, size)
   }
 }

@@ -4,6 +4,7 @@ import { Continuity, Losses, type Missing, type Offer, type ResumeLink } from '.
 import { Acknowledged } from './acknowledged.ts'
 import { FlowPath } from './flow-path.ts'
 import type { NewPath, ResumableOptions } from './resumable.ts'
+import { SendRoom } from './send-room.ts'
 import { TWICE } from './swap.ts'
 
 /**
@@ -18,13 +19,15 @@ export class ResumableLeg implements ByteLeg {
   readonly #milestones = new Milestones()
   readonly #losses = new Losses(performance.now())
   readonly #acknowledged: Acknowledged
+  readonly #sending = new SendRoom(
+    () => this.link.acks.isPrompt && this.#continuity.isAhead,
+    () => this.#events?.drained()
+  )
   #events: LegEvents | undefined
   /** The last one, which is over while the flow waits. */
   #path: FlowPath
   #room: Room | undefined
   #isPaused = true
-  /** A caller of `send` waits for room. */
-  #isAwaited = false
   #hasFinished = false
   #isLeft = false
   #window: NodeJS.Timeout | undefined
@@ -87,8 +90,7 @@ export class ResumableLeg implements ByteLeg {
   send(bytes: Buffer, release?: () => void): boolean {
     let hasRoom = false
     if (!this.isOver && !this.#continuity.hasEnded) {
-      hasRoom = this.#path.sendKept(bytes, this.#continuity) ?? this.#sendCopy(bytes)
-      if (!hasRoom) this.#isAwaited = true
+      hasRoom = this.#sending.sent(this.#path.sendKept(bytes, this.#continuity) ?? this.#sendCopy(bytes))
     }
     release?.()
     return hasRoom
@@ -136,7 +138,7 @@ export class ResumableLeg implements ByteLeg {
     }
     if (this.#room !== undefined) leg.limit(this.#room)
     this.#path.swap(leg, hasEnded ? undefined : sentBytes)
-    this.#tellRoom()
+    this.#sending.pathHasRoom()
   }
 
   /** Begins an attempt to continue, at the end that opened the flow. Throws a Discontinuity once that is over. */
@@ -209,7 +211,7 @@ export class ResumableLeg implements ByteLeg {
     return new FlowPath(leg, {
       data: (bytes, release) => {
         continuity.received(bytes.length)
-        this.#acknowledged.note()
+        this.#acknowledged.note(bytes.length)
         return this.#events?.data(bytes, release) ?? true
       },
       ended: () => {
@@ -219,7 +221,7 @@ export class ResumableLeg implements ByteLeg {
         this.#acknowledged.note()
         this.#events?.ended()
       },
-      drained: () => this.#tellRoom(),
+      drained: () => this.#sending.pathHasRoom(),
       failed: cut => {
         if (cut.kind !== 'link' || cut === TWICE) this.#events?.failed(cut)
         else this.#lose()
@@ -246,7 +248,7 @@ export class ResumableLeg implements ByteLeg {
     this.#options.events.onPath(far)
     if (!this.#isPaused) path.resume()
     this.#acknowledged.note()
-    if (hasRoom) this.#tellRoom()
+    if (hasRoom) this.#sending.pathHasRoom()
     this.#finishIfDone()
   }
 
@@ -260,18 +262,13 @@ export class ResumableLeg implements ByteLeg {
     }
     this.#milestones.reach(this.deliveredBytes)
     this.#finishIfDone()
+    this.#sending.look()
   }
 
   #finishIfDone(): void {
     if (this.#hasFinished || this.isOver || !this.#continuity.isAcknowledged) return
     this.#hasFinished = true
     this.#events?.finished()
-  }
-
-  #tellRoom(): void {
-    if (!this.#isAwaited) return
-    this.#isAwaited = false
-    this.#events?.drained()
   }
 
   /** The flow waits from now on. */

@@ -8,6 +8,10 @@ export const RESUME_PATH = '/warren/resume'
 const ACK_BYTES = 16
 /** What arrives within this time is acknowledged together. */
 const ACK_DELAY_MS = 50
+/** When so much of a flow has arrived, it is acknowledged at once: its sender may wait for it. */
+const PROMPT_BYTES = 1024 * 1024
+/** From this version of the protocol on. */
+const PROMPT_VERSION = 2
 /** Most that waits for an agent that does not read: acknowledgements wait for the next time. */
 const MAX_WAITING_BYTES = 256 * 1024
 
@@ -38,6 +42,8 @@ export interface AckEntry {
   readonly receiver: AckReceiver
   /** Something has arrived that is not acknowledged yet. */
   isDue: boolean
+  /** That much, without the end. */
+  dueBytes: number
 }
 
 /** Reports on a session which bytes of its flows have arrived. On the paths of the bytes a report would wait behind them. */
@@ -48,6 +54,7 @@ export class AckChannel {
   #stream: Http2Stream | undefined
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
+  #isPrompt = false
 
   /** `onIdle` is called when nothing waits for an acknowledgement any more. */
   constructor(onIdle: () => void = () => {}) {
@@ -59,9 +66,15 @@ export class AckChannel {
     return this.#entries.size === 0
   }
 
-  /** Sends and receives on this stream. */
-  bind(stream: Http2Stream): void {
+  /** Whether the other end acknowledges at once when much has arrived. */
+  get isPrompt(): boolean {
+    return this.#isPrompt
+  }
+
+  /** Sends and receives on this stream. `version`: of the protocol, as both ends speak it. */
+  bind(stream: Http2Stream, version: number): void {
     this.#stream = stream
+    this.#isPrompt = version >= PROMPT_VERSION
     const queue = new ByteQueue()
     stream.on('error', () => {})
     stream.on('data', (chunk: Buffer) => {
@@ -78,7 +91,7 @@ export class AckChannel {
 
   /** Reports what the other end has received to `receiver`, until `detach`. */
   attach(ref: FlowRef, receiver: AckReceiver): AckEntry {
-    const entry = { ref, receiver, isDue: false }
+    const entry = { ref, receiver, isDue: false, dueBytes: 0 }
     this.#entries.set(refText(ref), entry)
     if (this.#stream?.destroyed === true) this.#lose()
     return entry
@@ -92,13 +105,15 @@ export class AckChannel {
     if (this.isIdle) this.#onIdle()
   }
 
-  /** Something has arrived. */
-  note(entry: AckEntry): void {
+  /** So many bytes have arrived, or the end. */
+  note(entry: AckEntry, size: number): void {
     // Each read comes here.
-    if (entry.isDue || this.#isClosed) return
+    entry.dueBytes += size
+    if (this.#isClosed || (entry.isDue && entry.dueBytes < PROMPT_BYTES)) return
+    if (!entry.isDue) this.#due.push(entry)
     entry.isDue = true
-    this.#due.push(entry)
-    this.#schedule()
+    if (entry.dueBytes >= PROMPT_BYTES) this.#flush()
+    else this.#schedule()
   }
 
   /** Sends nothing more, so that the session can end. */
@@ -138,6 +153,7 @@ export class AckChannel {
     for (const entry of this.#due.splice(0)) {
       const { ref, receiver } = entry
       entry.isDue = false
+      entry.dueBytes = 0
       bytes.writeUInt32BE(ref.id, at)
       bytes.writeUInt32BE(ref.number, at + 4)
       bytes.writeBigUInt64BE(BigInt(receiver.position()), at + 8)

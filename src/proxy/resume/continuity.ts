@@ -3,10 +3,12 @@ import { KeptBytes } from './kept-bytes.ts'
 import type { KeptAccount } from './slab.ts'
 
 /**
- * Most bytes of a direction that are kept. Above all that can be under way: a megabyte in the windows of either carrier, half
- * a megabyte in the kernel of the sender, and what waits in both agents.
+ * So much may be sent and not acknowledged, before the sender waits. On a way of 100 ms it allows 40 MB/s. No bound of the kernel
+ * would do: Linux lets a window grow beyond TCP_WINDOW_CLAMP, up to `tcp_rmem`, and a proxy between the hosts holds what it likes.
  */
-export const KEPT_BYTES = 3 * 1024 * 1024
+const AHEAD_BYTES = 4 * 1024 * 1024
+/** Most bytes of a direction that are kept: those, and what has been read already when the sender begins to wait. */
+export const KEPT_BYTES: number = AHEAD_BYTES + 1024 * 1024
 
 /** Reason why a flow does not continue. Nothing of it has been changed. */
 export type Refusal = 'over' | 'used' | 'impossible' | 'forgotten'
@@ -130,6 +132,11 @@ export class Continuity implements Keeper {
 
   get acknowledgedBytes(): number {
     return Math.min(this.#acknowledged, this.sentBytes)
+  }
+
+  /** Whether so much is not acknowledged that more might not be kept. */
+  get isAhead(): boolean {
+    return this.sentBytes - this.acknowledgedBytes >= AHEAD_BYTES
   }
 
   /** Whether the other end has received all bytes, and the end of the direction. */

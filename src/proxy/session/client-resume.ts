@@ -48,7 +48,7 @@ export class ClientResume {
       // No flow of the session would ever be acknowledged: other sessions are better for them.
       if (status !== 200) session.destroy(undefined, codeOf('link'))
     })
-    this.#acks.bind(stream)
+    this.#acks.bind(stream, this.#options.dialled.versions.resume ?? 1)
   }
 
   /** The link of a flow that this session carries. */

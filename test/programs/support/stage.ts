@@ -11,7 +11,7 @@ import {
   type Scope,
   scopeOf,
   startPair,
-  type TestAgent
+  TestAgent
 } from '../../harness/index.ts'
 
 /** What the tests of this folder look for programs in: servers are not in everybody's path. */
@@ -69,11 +69,31 @@ export class Stage {
     this.clientAgent = agents[1]
   }
 
-  static async open(t: TestContext): Promise<Stage> {
+  static async open(t: TestContext, args: readonly string[] = []): Promise<Stage> {
     const scope = scopeOf(t)
-    const hosts = await createHosts(scope, 'server', 'client')
-    const agents = await startPair(scope, { hosts, args: ['--no-mdns'] })
-    return new Stage(scope, hosts, agents)
+    return await Stage.#on(scope, await createHosts(scope, 'server', 'client'), args)
+  }
+
+  /** The same beside two further members, on hosts of their own, through which the two can reach each other. */
+  static async openBesideTwo(
+    t: TestContext,
+    args: readonly string[]
+  ): Promise<{ readonly stage: Stage; readonly others: readonly TestAgent[] }> {
+    const scope = scopeOf(t)
+    const [server, client, ...further] = await createHosts(scope, 'server', 'client', 'c', 'd')
+    const stage = await Stage.#on(scope, [server, client], args)
+    const others: TestAgent[] = []
+    for (const host of further) {
+      const agent = new TestAgent(scope, { name: host.name, args: ['--no-mdns'], host })
+      const token = (await stage.serverAgent.cli('token', 'create', host.name)).trim()
+      others.push(await agent.start(['--no-mdns', '--join', token]))
+    }
+    await Promise.all([stage.serverAgent, stage.clientAgent, ...others].map(agent => agent.sees(3)))
+    return { stage, others }
+  }
+
+  static async #on(scope: Scope, hosts: readonly [Host, Host], args: readonly string[]): Promise<Stage> {
+    return new Stage(scope, hosts, await startPair(scope, { hosts, args: ['--no-mdns', ...args] }))
   }
 
   /** Starts a program on a host. */

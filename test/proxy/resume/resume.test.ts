@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { ErrorCode, WarrenError } from '../../../src/core/index.ts'
 import { settled } from '../../harness/index.ts'
 import { waitFor } from '../../harness/wait-for.ts'
 import { type CarrierCase, DEAD, hostsJoinedBy } from '../support/carriers.ts'
@@ -110,6 +111,45 @@ describe('a flow whose path is lost', () => {
   })
 })
 
+/** Waits until a flow stands still. */
+async function standing({ proxy }: Host): Promise<number> {
+  let [seen, looks] = [0, 0]
+  await waitFor(() => {
+    const [{ bytesIn, bytesOut } = { bytesIn: 0, bytesOut: 0 }] = proxy.flows()
+    looks = bytesIn + bytesOut === seen ? looks + 1 : 0
+    seen = bytesIn + bytesOut
+    return looks >= 20
+  }, 'the flow to stand still')
+  return seen
+}
+
+describe('a way that holds more bytes than its two ends keep', () => {
+  for (const [how, options] of [
+    ['a stream', { ...WINDOW, upgradeThresholds: { bytes: 2 ** 50, chunks: 2 ** 50 } }],
+    ['a connection of its own', AT_ONCE]
+  ] as const) {
+    it(`makes the sender wait, and loses nothing when it is lost: ${how}`, async () => {
+      await using world = await World.create()
+      const [near, far] = await hostsJoinedBy(world, 'direct', options)
+      // It takes whatever it gets, at once.
+      const proxy = await proxyTo(world, far.dataAddresses[0] ?? '')
+      far.dataAddresses = [proxy.address]
+      const source = near.register('dev.test.client.default')
+      const accepted = new Accepted()
+      await far.serve(NAME, accepted.push)
+      const { client, server } = await opened((await near.connect(source, NAME)).path, accepted)
+      const size = 64 * MEGABYTE
+      const sent = writeMany(server, size, 1)
+      const held = await standing(far)
+      assert.ok(held < size / 2, `${held} bytes are under way`)
+      proxy.sever()
+      const got = await settled(hashAll(client), 'all bytes', 120_000)
+      assert.deepEqual(got, { hash: await sent, bytes: size })
+      assert.ok(resumed(near) >= 1 && resumed(far) >= 1)
+    })
+  }
+})
+
 /** A flow that waits: nothing leads to the far agent any more. */
 async function waiting(world: World, options: HostOptions = WINDOW) {
   const all = await pair(world, options)
@@ -209,6 +249,31 @@ describe('a flow that waits for another path', () => {
       )
       assert.equal(resumed(all.near) + resumed(all.far), 0)
     }
+  })
+
+  it('is not given up for what fails on the way to the other agent, whatever that is', async () => {
+    await using world = await World.create()
+    const { near, far, sever, open } = await pair(world, WINDOW, 'relay')
+    const { client, server } = await open()
+    const good = near.openRelayed
+    const failures = [
+      new WarrenError(ErrorCode.StreamTruncated, 'the stream ended before it was joined'),
+      new WarrenError(ErrorCode.PermissionDenied, 'not a member'),
+      new WarrenError(ErrorCode.Unsupported, 'of another version'),
+      new Error('broken')
+    ]
+    near.openRelayed = (...args) => {
+      const failure = failures.shift()
+      return failure === undefined ? good(...args) : Promise.reject(failure)
+    }
+    sever()
+    await waitFor(() => {
+      near.proxy.pathAppeared('beta')
+      return failures.length === 0
+    }, 'each failure to be met')
+    client.write('again')
+    assert.equal((await settled(readBytes(server, 5), 'the bytes')).toString(), 'again')
+    assert.ok(resumed(near) >= 1 && resumed(far) >= 1)
   })
 
   it('is not cut by the end of a lease alone, at either end, and is by an announcement without it', async () => {
