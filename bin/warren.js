@@ -123,13 +123,9 @@ function isBuilt() {
   if (!existsSync(sources)) return true
   const built = statSync(join(root, 'dist', 'cli', 'main.js'), { throwIfNoEntry: false })
   if (built === undefined) return false
-  // The folders as well, whose time tells of a file that is gone.
-  const names = [
-    'src',
-    'package-lock.json',
-    ...readdirSync(sources, { recursive: true }).map(name => join('src', name))
-  ]
-  return names.every(name => statSync(join(root, name)).mtimeMs < built.mtimeMs)
+  // The folders as well, whose time tells of a file that is gone. Not by `join`: for a thousand names it takes as long as the system.
+  const names = ['src', 'package-lock.json', ...readdirSync(sources, { recursive: true }).map(name => `src/${name}`)]
+  return names.every(name => statSync(`${root}/${name}`).mtimeMs < built.mtimeMs)
 }
 
 // Saves about a third of the start-up time. Never in a directory that another user could write to: what is in the cache

@@ -8,6 +8,7 @@ import { build, type Metafile, transform } from 'esbuild'
 import { GENERATED } from './generated.ts'
 import { licensesOf } from './licenses.ts'
 import { NATIVE_PACKAGES } from './native-packages.ts'
+import { requiredBuiltins } from './required-builtins.ts'
 import { slimPackages } from './slim-packages.ts'
 import { webFiles, withPages } from './web-files.ts'
 
@@ -67,7 +68,7 @@ async function bundles(): Promise<Metafile> {
       // CommonJS packages among the bundled ones ask for Node's modules.
       js: "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)"
     },
-    plugins: [slimPackages(), webFiles(root)],
+    plugins: [slimPackages(), requiredBuiltins(), webFiles(root)],
     legalComments: 'none',
     metafile: true,
     logLevel: 'warning'

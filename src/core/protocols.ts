@@ -21,8 +21,11 @@ export const PROTOCOLS = Object.freeze({
   mesh: { min: 1, max: 1 },
   /** HTTP/2 over TLS between two workloads; the version is in the ALPN. */
   session: { min: 1, max: 1 },
-  /** Sealed records beside a session; both ends show their versions in its settings. */
-  'fast-path': { min: 1, max: 1 },
+  /**
+   * Sealed records beside a session; both ends show their versions in its settings. From version 2 on the records that
+   * open and grant a flow may bring its first bytes.
+   */
+  'fast-path': { min: 1, max: 2 },
   /** Sealed packets beside a session; the same. */
   datagrams: { min: 1, max: 1 },
   /** Flows that outlive their session; an agent that resumes none shows no version. From version 2 on much is acknowledged at once. */

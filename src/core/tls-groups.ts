@@ -10,7 +10,8 @@ export const TLS_GROUPS = 'X25519MLKEM768'
 /** Throws UNSUPPORTED if the OpenSSL of this Node does not know the group: no connection would come about. */
 export function requireTlsGroups(groups = TLS_GROUPS): void {
   try {
-    createSecureContext({ ecdhCurve: groups })
+    // Without `ca`, Node parses all the certificates of public authorities, of which no agent uses any.
+    createSecureContext({ ecdhCurve: groups, ca: [] })
   } catch (cause) {
     const reason = `the TLS of this Node (OpenSSL ${process.versions.openssl}) does not know ${groups}`
     throw new WarrenError(ErrorCode.Unsupported, reason, {

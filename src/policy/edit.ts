@@ -63,6 +63,19 @@ export function addEntry(
   return { entries: [...kept, added], added }
 }
 
+/** The entry that a new one for these addresses and all processes of this user of a machine would replace. */
+export function entryOfUser(
+  entries: readonly Entry[],
+  { machine, uid, grants }: { readonly machine: string; readonly uid: number; readonly grants: string }
+): Entry | undefined {
+  return entries.find(
+    entry =>
+      entry.machine === machine &&
+      entry.grants.text === grants &&
+      SELECTORS.every(selector => entry[selector] === (selector === 'uid' ? uid : undefined))
+  )
+}
+
 /** The entries without the one of this id. Throws NOT_FOUND. */
 export function removeEntry(current: Bundle | undefined, id: string): Entry[] {
   return without(current?.entries, id, 'entry', '`warren entry list` lists the entries.')

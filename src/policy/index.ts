@@ -56,6 +56,7 @@ export {
   addEntry,
   addRevocation,
   addRule,
+  entryOfUser,
   type NewEntry,
   type NewRevocation,
   type NewRule,

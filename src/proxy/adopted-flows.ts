@@ -1,5 +1,5 @@
 import { Socket } from 'node:net'
-import { detach, type Left, sleep, WarrenError } from '../core/index.ts'
+import { detach, type Left, raceAbort, sleep, WarrenError, within } from '../core/index.ts'
 import { parseAddress } from '../identity/index.ts'
 import type { ProxyDeps } from './deps.ts'
 import { type FlowTable, WAITING } from './flow/index.ts'
@@ -30,6 +30,8 @@ interface Waiting {
   readonly left: LeftFlow
   readonly fd: number
   readonly kept: Buffer
+  /** It has a path, or is over. */
+  readonly carried: () => void
 }
 
 /**
@@ -41,6 +43,7 @@ export class AdoptedFlows {
   readonly #options: AdoptedFlowsOptions
   readonly #waiting: Waiting[] = []
   #pause: Promise<void> | undefined
+  #carried: Promise<unknown> = Promise.resolve()
 
   constructor(options: AdoptedFlowsOptions) {
     this.#options = options
@@ -49,6 +52,7 @@ export class AdoptedFlows {
   /** Takes what was left. To be called before other agents can ask for it. */
   take(left: Left | undefined): void {
     const { handed } = this.#options
+    const all: Array<Promise<void>> = []
     const {
       data = [],
       descriptors = [],
@@ -62,8 +66,11 @@ export class AdoptedFlows {
       const [fd, kept] = [descriptors[at], bytes[at]]
       if (fd === undefined || fd < 0 || kept === undefined) continue
       handed.expect(one.key)
-      this.#waiting.push({ left: one, fd, kept })
+      const { promise, resolve } = Promise.withResolvers<void>()
+      all.push(promise)
+      this.#waiting.push({ left: one, fd, kept, carried: resolve })
     }
+    this.#carried = Promise.all(all)
   }
 
   /** Continues them as their other hosts become known. Returns their number. Their registrations are those of now. */
@@ -74,6 +81,11 @@ export class AdoptedFlows {
       detach(deps.log, 'flow of the process before', this.#follow(waiting), stopping)
     }
     return count
+  }
+
+  /** Resolves when each of them has a path or is over, and after `limitMs` at the latest. Never rejects. */
+  async carried(limitMs: number): Promise<void> {
+    await within(limitMs, [this.#options.stopping], limit => raceAbort(this.#carried, limit)).catch(() => {})
   }
 
   async #follow(waiting: Waiting): Promise<void> {
@@ -94,6 +106,7 @@ export class AdoptedFlows {
         await this.#look()
       }
     } finally {
+      waiting.carried()
       release?.()
     }
   }
@@ -124,7 +137,7 @@ export class AdoptedFlows {
 
   async #continue(waiting: Waiting): Promise<void> {
     const { deps, flows, admission, handed, resuming } = this.#options
-    const { left, fd, kept } = waiting
+    const { left, fd, kept, carried } = waiting
     if (resuming === undefined) return
     const { id, direction, sourceId, sourceMachine, localIs, explicitEnd, state, key, machine } = left
     let flow: ReturnType<FlowTable['enter']>
@@ -155,7 +168,11 @@ export class AdoptedFlows {
       // From here on the former program must not continue it at the offsets of before.
       deps.handover?.spend(FLOWS)
       const link = { key, secret: Buffer.from(left.secret, 'base64'), peer: () => ({ leafDer, machine }) }
-      const over = continueFlow(flow, { localIs, explicitEnd, fd, state, kept, link }, resuming[direction])
+      const over = continueFlow(
+        flow,
+        { localIs, explicitEnd, fd, state, kept, link },
+        noting(resuming[direction], carried)
+      )
       handed.settled(key)
       flows.finish(flow, await over)
     } catch (err) {
@@ -171,4 +188,14 @@ export class AdoptedFlows {
     deps.log.warn('flow of the process before is reset', { flowId: left.id, reason })
     resetSocket(new Socket({ fd }))
   }
+}
+
+/** Calls `carried` with each path of the flow, too. */
+function noting(resuming: Resuming, carried: () => void): Resuming {
+  const { windowMs, accountOf, began, waits, over } = resuming
+  const resumed: Resuming['resumed'] = (flow, leg, carrier) => {
+    resuming.resumed(flow, leg, carrier)
+    carried()
+  }
+  return { windowMs, accountOf, began, waits, resumed, over }
 }

@@ -129,6 +129,8 @@ export interface DataPlane {
   ) => FlowCutAhead[]
   /** Continues the flows that the process before has left; call it when its registrations are here. Returns their number. */
   readonly adopt: () => number
+  /** Resolves when each of these has a path or is over, and after a while without it. Never rejects. */
+  readonly carried: () => Promise<void>
   /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */
   readonly drain: (options: DrainOptions) => Promise<Drained>
   /**

@@ -38,7 +38,7 @@ import { PolicyEnforcer } from './policy-enforcer.ts'
 import { KeptAccounts } from './resume/index.ts'
 import { Liveness, SessionPool } from './session/index.ts'
 import { SessionAlarms } from './session-alarms.ts'
-import { HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
+import { ADOPTED_TIMEOUT_MS, HELLO_TIMEOUT_MS, OPEN_TIMEOUT_MS, STOP_TIMEOUT_MS } from './timing.ts'
 import { ContextCache } from './tls/index.ts'
 
 const SWEEP_INTERVAL_MS = 5_000
@@ -240,6 +240,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
       })
     },
     adopt: () => adopted.begin(),
+    carried: () => adopted.carried(ADOPTED_TIMEOUT_MS),
     drain: options => drainFlows(flows, options, log, flow => handed.canLeave(flow)),
     proveAgain,
     connectionEnd: (user, flowId) => flows.endOf(user, flowId),

@@ -36,6 +36,8 @@ export const RESUME_TIMEOUT_MS = 8_000
 /** Pause before the next attempt; doubled with each failure up to the second figure. */
 export const RESUME_PAUSE_MS = 100
 export const RESUME_PAUSE_MAX_MS = 1_000
+/** For so long a process that follows another does nothing but to continue flows, as long as some wait. */
+export const ADOPTED_TIMEOUT_MS = 500
 /** Time for a local target to accept. */
 export const TARGET_TIMEOUT_MS = 2_000
 /** A silent connection to a local target is asked after this time whether the server is still there. */

@@ -3,6 +3,7 @@ import { ErrorCode, formatHostPort, gatewayName, WarrenError } from '../core/ind
 import { type Address, formatAddress } from '../identity/index.ts'
 import {
   type Entry,
+  entryOfUser,
   gatewayEntries,
   grantingEntry,
   limitingEntries,
@@ -34,8 +35,8 @@ export interface GrantsDeps {
 /** What an entry must name besides the address. */
 interface Wanted {
   readonly what: string
-  /** Options of `warren entry add` that name it. */
-  readonly options: string
+  readonly gateways?: readonly string[]
+  readonly dnsNames?: readonly string[]
   readonly among: (entries: readonly Entry[]) => readonly Entry[]
 }
 
@@ -43,12 +44,14 @@ interface Wanted {
 export class Grants {
   readonly #deps: GrantsDeps
   readonly #wanted: readonly Wanted[]
+  readonly #all: GrantsDeps['entries']
   // Asked at each connection: an answer holds as long as the entries do.
   readonly #limits = new WeakMap<readonly AttestedProcess[], { entries: readonly Entry[]; limits: UsageLimits }>()
 
-  constructor(deps: GrantsDeps, wanted: readonly Wanted[] = []) {
+  constructor(deps: GrantsDeps, wanted: readonly Wanted[] = [], all: GrantsDeps['entries'] = deps.entries) {
     this.#deps = deps
     this.#wanted = wanted
+    this.#all = all
   }
 
   /** The same grants with other entries: for questions. */
@@ -70,7 +73,7 @@ export class Grants {
       const server = 'address' in target ? gatewayName(target.address) : formatHostPort(target)
       wanted.push({
         what: `as a gateway to ${server}`,
-        options: ` --gateway ${server}`,
+        gateways: [server],
         among: all => gatewayEntries(all, server)
       })
     }
@@ -78,13 +81,13 @@ export class Grants {
     if (names.length > 0) {
       wanted.push({
         what: `with a certificate for ${names.join(', ')}`,
-        options: names.map(name => ` --dns-name ${name}`).join(''),
+        dnsNames: names,
         among: all => namingEntries(all, names)
       })
     }
     if (wanted.length === 0) return this
     const named = () => ({ entries: wanted.reduce((left, { among }) => among(left), entries().entries), strict: true })
-    return new Grants({ ...this.#deps, entries: named }, wanted)
+    return new Grants({ ...this.#deps, entries: named }, wanted, entries)
   }
 
   /** The facts about a process, including those about its container and executable that some entry for `address` needs. */
@@ -158,15 +161,34 @@ export class Grants {
   #notGranted(address: Address, facts: AttestedProcess): WarrenError {
     const { entries, strict } = this.#deps.entries()
     const what = this.#wanted.map(one => ` ${one.what}`).join(' and')
-    const options = this.#wanted.map(one => one.options).join('')
     const why = `${whyNotGranted(entries, address, facts)}${what}`
     const text = this.#isPrivileged(facts) && what === '' ? `${why}${whyNotBuiltIn(strict, facts)}` : why
     const narrow = narrowingOptions(entries, address, facts)
     const name = formatAddress(address).split('.').slice(0, -1).join('.')
+    const { machine } = address
+    // A new entry would replace that one, and end the registrations that have its names.
+    const former =
+      narrow === '' ? entryOfUser(this.#all().entries, { machine, uid: facts.uid, grants: name }) : undefined
+    const named: ReadonlyArray<Pick<Entry, 'gateways' | 'dnsNames'>> =
+      this.#wanted.length === 0 ? [] : [former ?? {}, ...this.#wanted]
+    const gateways = optionFor(
+      '--gateway',
+      named.flatMap(one => one.gateways ?? [])
+    )
+    const options =
+      gateways +
+      optionFor(
+        '--dns-name',
+        named.flatMap(one => one.dnsNames ?? [])
+      )
     return new WarrenError(ErrorCode.PermissionDenied, text, {
-      hint: `On the founding host: warren entry add --machine ${address.machine} --uid ${facts.uid}${narrow}${options} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
+      hint: `On the founding host: warren entry add --machine ${machine} --uid ${facts.uid}${narrow}${options} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
   }
+}
+
+function optionFor(option: string, names: readonly string[]): string {
+  return [...new Set(names)].map(name => ` ${option} ${name}`).join('')
 }
 
 const DECLARED =

@@ -6,7 +6,7 @@ import { unknownView } from '../../src/attest/index.ts'
 import { type JwtHost, keySet, signJwt, validateJwt } from '../../src/ca/jwt.ts'
 import { announcedKey } from '../../src/ca/membership/index.ts'
 import { generateSigningKeyPair } from '../../src/identity/index.ts'
-import { create, spiffePb } from '../../src/wire/index.ts'
+import { create, envoyDiscoveryPb, spiffePb } from '../../src/wire/index.ts'
 import { NOW_MS, TRUST_DOMAIN } from '../identity/domain.ts'
 import { Agent, caller, domain, ID, JWT_LIFETIME_MS } from './spiffe-agent.ts'
 
@@ -87,6 +87,38 @@ test('a registration that is for its program alone reaches no watcher of its use
   agent.register(`spiffe://${TRUST_DOMAIN}/dev/web/other/default/a`, 1_000, 30)
   agent.change()
   assert.equal((await next).value?.svids?.length, 2)
+})
+
+test('a stream that began with the identities of one process ends with them, and never gets those of its user', async t => {
+  const agent = new Agent()
+  const own = `spiffe://${TRUST_DOMAIN}/dev/shop/cart/default/a`
+  agent.register(ID, 1_000, 10)
+  agent.register(own, 1_000, 20, false)
+  const who = caller(1_000, 20)
+  const ending = new AbortController()
+  t.after(() => ending.abort())
+  const { signal } = ending
+  const { handlers, socket } = agent
+  const request = create(envoyDiscoveryPb.DiscoveryRequestSchema, {})
+  const open = async function* () {
+    yield request
+    await new Promise(() => {})
+  }
+  const streams = [
+    agent.watch(who, t),
+    handlers.fetchX509Bundles(create(spiffePb.X509BundlesRequestSchema), who, signal)[Symbol.asyncIterator](),
+    handlers.fetchJWTBundles(create(spiffePb.JWTBundlesRequestSchema), who, signal)[Symbol.asyncIterator](),
+    handlers.fetchWITSVID(create(spiffePb.WITSVIDRequestSchema), who, signal)[Symbol.asyncIterator](),
+    handlers.fetchWITBundles(create(spiffePb.WITBundlesRequestSchema), who, signal)[Symbol.asyncIterator](),
+    socket.secrets.streamSecrets(open(), who, signal)[Symbol.asyncIterator]()
+  ]
+  for (const stream of streams) assert.equal((await stream.next()).done, false)
+  agent.registrations = agent.registrations.filter(({ forUser }) => forUser)
+  agent.change()
+  const ended = code('PERMISSION_DENIED', /the registration of this process has ended/)
+  await Promise.all(streams.map(stream => assert.rejects(stream.next(), ended)))
+  // Who asks again gets what is for its user, as every process without identities of its own.
+  assert.equal((await agent.watch(who, t).next()).value?.svids?.[0]?.spiffeId, ID)
 })
 
 test('an X.509-SVID comes with its key, its chain and the roots', async t => {

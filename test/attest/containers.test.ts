@@ -313,7 +313,7 @@ test('the state of a user is read in part if there is too much of it, and not fo
   const directories = [runtime.state]
   let now = 0
   const slow = { directories, monotonicMs: () => (now += 1_000) }
-  assert.equal(await findContainer(pid, OWNER, slow), undefined)
+  await assert.rejects(findContainer(pid, OWNER, slow), /LIMIT_EXCEEDED.*not read within 500 ms/)
   const roots = new Runtime(t)
   const other = await running(t, ...NESTED)
   roots.add('c1', { pid: other })
@@ -342,7 +342,7 @@ test(
     const all = [`sha256:${IMAGE}`, MANIFEST]
     assert.deepEqual(await said(100), ['podman', ...all])
     // Before the directory, a container, the list of containers, and the list of images.
-    for (const late of [2, 3, 4]) assert.equal(await said(late), undefined, String(late))
+    for (const late of [2, 3, 4]) await assert.rejects(said(late), /LIMIT_EXCEEDED.*not read within/, String(late))
     assert.deepEqual(await said(5), ['podman', `sha256:${IMAGE}`])
   }
 )
@@ -453,6 +453,20 @@ test('one sender has some look-ups at a time, and others wait for one of them al
   await Promise.all([...own, other])
   assert.equal(done.indexOf(OTHER), 1)
   assert.equal(await finder.find(process.pid, OWNER, 'one'), undefined)
+})
+
+test('a look-up that took too long says so, and the next one in its line is made', asRoot, async () => {
+  let now = 0
+  const monotonicMs = (): number => (now += 1_000)
+  const finder = new ContainerFinder(systemClock, { usersOf: async () => [] }, async (pid, uid) =>
+    pid === 1 ? await findContainer(pid, uid, { directories: ['/'], monotonicMs }) : undefined
+  )
+  const [slow, next] = [finder.find(1, OWNER, 'one'), finder.find(process.pid, OWNER, 'one')]
+  await assert.rejects(
+    slow,
+    /LIMIT_EXCEEDED.*the files of the container runtime of uid \d+ were not read within 500 ms/
+  )
+  assert.equal(await next, undefined)
 })
 
 test('a look-up that a user makes long counts as many', asRoot, async () => {

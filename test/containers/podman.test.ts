@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { asRoot, at, needsCommand, programsForOthers, type Scope, scopeOf, TestAgent } from '../harness/index.ts'
+import {
+  asRoot,
+  at,
+  needsCommand,
+  programsForOthers,
+  type Scope,
+  scopeOf,
+  TestAgent,
+  waitFor
+} from '../harness/index.ts'
 import { Probe } from '../integration/support/probe.ts'
 import { Podman } from './support/podman.ts'
 
@@ -35,8 +44,14 @@ async function stage(t: TestContext): Promise<Stage | undefined> {
 /** Where the containers have the socket of the agent. */
 const SOCKET = '/run/warren/agent.sock'
 
-const register = async (probe: Probe, more: object = {}, socket = SOCKET): Promise<string> =>
-  await probe.call(socket, 'WorkloadService/Register', { address: WEB, ...more })
+/** As a person would, who is told that a busy host has read too little in time. */
+async function register(probe: Probe, more: object = {}, socket = SOCKET): Promise<string> {
+  const ask = () => probe.call(socket, 'WorkloadService/Register', { address: WEB, ...more })
+  return await waitFor(async () => {
+    const answer = await ask()
+    return answer.includes('were not read within') ? undefined : answer
+  }, 'a look-up that is in time')
+}
 
 /** Serves in a container on a path of its own, and connects to it from there by an endpoint. */
 async function reaches(server: Probe, client: Probe): Promise<void> {

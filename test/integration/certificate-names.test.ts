@@ -113,6 +113,18 @@ test('nobody gets a name that no entry grants, root no more than others', async 
   assert.match(alone.stderr, /INVALID_OPTION: --dns goes with an address/)
 })
 
+test('the command that a refusal gives keeps what the entry of before named', async () => {
+  const address = 'dev.kept.main.default'
+  const before = ['--machine', 'a', '--uid', UID, '--gateway', 'far.example:5432', '--dns-name', 'kept.example']
+  await agent.cli('entry', 'add', ...before, address)
+  const refused = await agent.attempt(['register', address, '--dns-name', 'new.example'])
+  const advice = ['entry', 'add', ...before, '--dns-name', 'new.example', address]
+  assert.ok(refused.stderr.includes(`warren ${advice.join(' ')}\n`), refused.stderr)
+  await agent.cli(...advice)
+  const svid = await agent.cli('svid', 'fetch', address, '--out', '-', '--dns', 'new.example', '--dns', 'kept.example')
+  assert.match(new X509Certificate(svid).subjectAltName ?? '', /DNS:new\.example, DNS:kept\.example/)
+})
+
 test('servers of expose, run and files have the names that their entries grant, and no others', async () => {
   const namesOf = async (svid: Promise<string>): Promise<string | undefined> =>
     new X509Certificate(await svid).subjectAltName

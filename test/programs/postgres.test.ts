@@ -7,6 +7,7 @@ import { postgresBin, servePostgres } from './support/servers.ts'
 import { IS_FULL, isAskedFor, Stage } from './support/stage.ts'
 
 const PORT = 5432
+const WEB_PORT = 8080
 /** Rows of about a kilobyte of random text that compresses badly. */
 const ROWS = IS_FULL ? 100_000 : 10_000
 
@@ -72,37 +73,63 @@ test('PostgreSQL: psql, pg_dump, parallel pgbench and a cancelled query over two
   }
 })
 
-test('psql, and a program of Python that speaks to PostgreSQL, find it by name under warren run, as root and as another user', async t => {
+test('psql, curl and a program of Python find services by name under warren run with no other set-up, as root and as another user', async t => {
   const bin = postgresBin()
-  if (!isAskedFor(t, 'psql', 'python3') || bin === undefined) return
-  const [user, as, address] = [61_340, 'dev.shop.cart.default', 'dev.db.main.default']
+  if (!isAskedFor(t, 'psql', 'curl', 'python3') || bin === undefined) return
+  const [user, as, address, site] = [61_340, 'dev.shop.cart.default', 'dev.db.main.default', 'dev.web.site.default']
   const stage = await Stage.open(t)
   const { clientAgent, client, serverAgent, scope } = stage
-  await servePostgres(stage, bin)
-  await serverAgent.cli('entry', 'add', '--uid', String(user), as)
-  await stage.expose(address, { tcp: PORT, expose: ['--port', String(PORT)] }, as)
-  chmodSync(dirname(clientAgent.runtimeDir), 0o755)
   const directory = scope.directory()
   chmodSync(directory, 0o755)
+  writeFileSync(join(directory, 'index.html'), 'hello from site')
+  await servePostgres(stage, bin)
+  const serve = [
+    'python3',
+    '-u',
+    '-m',
+    'http.server',
+    '--bind',
+    '127.0.0.1',
+    '--directory',
+    directory,
+    String(WEB_PORT)
+  ]
+  await stage.serve(serve, /Serving HTTP/)
+  await serverAgent.cli('entry', 'add', '--uid', String(user), as)
+  await stage.expose(address, { tcp: PORT, expose: ['--port', String(PORT)] }, 'dev.{shop,user}.*.default')
+  await stage.expose(site, { tcp: WEB_PORT, expose: ['--port', '80'] }, 'dev.{shop,user}.*.default')
+  chmodSync(dirname(clientAgent.runtimeDir), 0o755)
   // What libpq does first: a request for TLS, and the server's one letter.
   const app = join(directory, 'app.py')
   writeFileSync(
     app,
     `import socket, struct
-s = socket.create_connection(('db.main.warren', ${PORT}))
+s = socket.create_connection(('${address}.warren', ${PORT}))
 s.sendall(struct.pack('!ii', 8, 80877103))
 print(s.recv(1).decode())
 `
   )
   const psql = ['psql', '-U', 'postgres', '-qAtc', 'select 6 * 7']
-  for (const place of [{ host: client }, { host: client, uid: user }]) {
+  const curl = ['curl', '-sS', '--fail']
+  for (const [place, ...options] of [
+    [{ host: client }],
+    [{ host: client }, '--as', as],
+    [{ host: client, uid: user }, '--as', as]
+  ] as const) {
     const run = async (...command: string[]): Promise<string> => {
-      const { stdout, stderr, code } = await clientAgent.attempt(['run', '--as', as, '--', ...command], place)
-      assert.deepEqual([stderr, code], ['', 0])
+      const { stdout, stderr, code } = await clientAgent.attempt(['run', ...options, '--', ...command], place)
+      // Nobody but root has the port of a site, which curl reaches by the proxy.
+      const notice =
+        'uid' in place && command[0] === 'curl' ? /^warren: PERMISSION_DENIED: .*ports below 1024.*\n$/ : /^$/
+      assert.match(stderr, notice)
+      assert.equal(code, 0)
       return stdout.trim()
     }
-    assert.equal(await run(...psql, '-h', 'db.main.warren'), '42')
-    assert.equal(await run(...psql, `postgres://${address}.warren/postgres`), '42')
+    // With --as, its scope goes without saying.
+    const [database, web] = options.length === 0 ? [`${address}.warren`, site] : ['db.main.warren', 'web.site']
+    const asked = 'uid' in place ? [`postgres://${address}.warren/postgres`] : ['-h', database]
+    assert.equal(await run(...psql, ...asked), '42')
+    assert.equal(await run(...curl, `http://${web}.warren/`), 'hello from site')
     assert.equal(await run('/usr/bin/python3', app), 'N')
   }
 })

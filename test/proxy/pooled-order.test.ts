@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { Kind, MAX_MESSAGE_BYTES } from '../../src/proxy/fastpath/format.ts'
+import { Kind, MAX_FIRST_BYTES, MAX_MESSAGE_BYTES, openWith } from '../../src/proxy/fastpath/format.ts'
 import { readOpen } from '../../src/proxy/fastpath/open-message.ts'
 import { RecordConnection } from '../../src/proxy/fastpath/record-connection.ts'
 import { RecordReader } from '../../src/proxy/fastpath/record-reader.ts'
@@ -34,7 +34,8 @@ function seal(records: readonly Written[], writer: RecordWriter): Buffer[] {
 /** A pooled fast-path connection of which one end is played by the test. */
 function makeConnection(
   end: 'opener' | 'other',
-  resting: Partial<ConstructorParameters<typeof RecordConnection>[2]> = {}
+  resting: Partial<ConstructorParameters<typeof RecordConnection>[2]> = {},
+  takesFirstBytes = false
 ) {
   const heard: string[] = []
   const events = {
@@ -49,7 +50,7 @@ function makeConnection(
   }
   const connection = new RecordConnection(
     { writer: new RecordWriter(exporter, name), reader: new RecordReader(exporter, name) },
-    { end, isPooled: true },
+    { end, isPooled: true, takesFirstBytes },
     events
   )
   connection.whenIdle({ closed: events.closed, ...resting }, () => {})
@@ -183,6 +184,57 @@ describe('the flows of a pooled fast-path connection', () => {
     for (; !played.connection.isClosed && asked < 1_000; asked += 1) feed(played, [open('again')], true)
     assert.ok(asked < 20)
     assert.deepEqual(played.heard, ['RecordViolation'])
+  })
+
+  it('bring no first bytes, nor does their grant, in a version that knows of none', () => {
+    const together = openWith(Buffer.from('a'), Buffer.from('x'))
+    const first: readonly (readonly ['opener' | 'other', takes: boolean, heard: string, Written])[] = [
+      ['other', true, 'x', [Kind.OpenWith, together]],
+      ['other', false, 'RecordViolation', [Kind.OpenWith, together]],
+      ['other', true, 'RecordViolation', [Kind.OpenWith, together.subarray(0, 2)]],
+      ['other', true, 'RecordViolation', [Kind.OpenWith, Buffer.alloc(1)]],
+      ['opener', true, 'y', [Kind.GrantedWith, Buffer.from('y')]],
+      ['opener', false, 'RecordViolation', [Kind.GrantedWith, Buffer.from('y')]],
+      ['opener', true, 'RecordViolation', [Kind.OpenWith, together]],
+      ['opener', true, 'RecordViolation', [Kind.GrantedWith, Buffer.alloc(MAX_FIRST_BYTES + 1)]]
+    ]
+    for (const [end, takes, heard, record] of first) {
+      const asked = (_open: Buffer, bytes: Buffer): void => void played.heard.push(bytes.toString())
+      const played = makeConnection(end, { asked }, takes)
+      feed(played, [HELLO], true)
+      if (end === 'opener') played.connection.ask(Buffer.from('may I'), played.events)
+      feed(played, [record], true)
+      assert.equal(played.heard.at(-1), heard, `${end} ${takes} ${record[0]}`)
+    }
+  })
+
+  it('are granted with the answer in one record where it is there in a moment, and without it where it is not', async () => {
+    const answers: readonly (readonly [answer: Buffer | 'end' | 'none', kinds: readonly Kind[]])[] = [
+      [Buffer.from('yes'), [Kind.GrantedWith]],
+      [Buffer.alloc(MAX_FIRST_BYTES + 1), [Kind.Granted, Kind.Data]],
+      ['end', [Kind.Granted, Kind.End]],
+      ['none', [Kind.Granted]]
+    ]
+    for (const [answer, kinds] of answers) {
+      const written: number[] = []
+      const enough = Promise.withResolvers<void>()
+      const out = new Writable({
+        write: (chunk: Buffer, _encoding, done) => {
+          written.push(chunk[0] ?? 0)
+          if (written.length === kinds.length) enough.resolve()
+          done()
+        }
+      })
+      const played = makeConnection('other', { asked: () => played.connection.grant(true) }, true)
+      played.connection.bind(Object.assign(out, { resume: () => out }) as unknown as Socket)
+      feed(played, [HELLO, [Kind.OpenWith, openWith(Buffer.from('a'), Buffer.from('x'))]], true)
+      assert.deepEqual(written, [])
+      if (answer === 'end') played.connection.end(() => {})
+      else if (answer !== 'none') played.connection.send(answer)
+      await enough.promise
+      assert.deepEqual(written, kinds)
+      assert.equal(played.connection.counted.sentBytes, Buffer.isBuffer(answer) ? answer.length : 0)
+    }
   })
 
   it('rest between one another: what held one back does not hold the next', () => {

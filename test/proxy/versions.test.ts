@@ -22,18 +22,18 @@ const LATER_SESSION = 'warren-session/9'
 describe('the settings of a session', () => {
   it('show the versions of what runs beside it, and an agent that shows none is of the first version', () => {
     assert.deepEqual(agreedVersions({ customSettings: versionSettings(true) }), {
-      fastPath: 1,
+      fastPath: 2,
       datagrams: 1,
       resume: 2
     })
     assert.equal(agreedVersions({ customSettings: versionSettings(false) }).resume, undefined)
     assert.deepEqual(agreedVersions({}), { fastPath: 1, datagrams: 1, resume: undefined })
     const wide = { [SETTING.fastPath]: 0x1_0007, [SETTING.datagrams]: 0x1_0002 }
-    assert.deepEqual(agreedVersions({ customSettings: wide }), { fastPath: 1, datagrams: 1, resume: undefined })
+    assert.deepEqual(agreedVersions({ customSettings: wide }), { fastPath: 2, datagrams: 1, resume: undefined })
   })
 
   it('without a common version, or with what is no version, mean that it is not used', () => {
-    for (const value of [0x2_0003, 0, 1, 0x1_0000, 0x3_0001, 0xffff_ffff]) {
+    for (const value of [0x3_0004, 0, 1, 0x1_0000, 0x3_0001, 0xffff_ffff]) {
       const settings: Settings = { customSettings: { [SETTING.fastPath]: value } }
       assert.deepEqual(
         agreedVersions(settings),
@@ -92,7 +92,7 @@ describe('an agent with another version of the fast path', () => {
       'warren-protocol': 'tcp'
     }
     const pool = { ':method': 'POST', ':scheme': 'https', ':path': '/warren/fast-path-cuts' }
-    const later = { customSettings: { [SETTING.fastPath]: 0x2_0003 } }
+    const later = { customSettings: { [SETTING.fastPath]: 0x3_0004 } }
     const [granted, refused] = await askWith(near, far, served, later, [flow, pool])
     assert.equal(granted?.[':status'], 200)
     assert.equal(refused?.['warren-error'], 'UNSUPPORTED')
@@ -114,7 +114,7 @@ describe('who stands between two agents', () => {
     const other: Meddle = (piece, way, connection) => {
       if (way === 'down') answered += 1
       if (way === 'up' && piece[0] === FIRST_BYTE) {
-        piece[1] = 2
+        piece[1] = 1
         changed += 1
       }
       pass(piece, way, connection)

@@ -21,8 +21,8 @@ async function leave(): Promise<{ readonly stored: ReadonlyMap<string, number>; 
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  handover.leaveListener('port', server)
-  handover.leave('keys', () => ({ data: { secret: 'hidden' }, bytes: [Buffer.from('kept'), Buffer.alloc(0)] }))
+  handover.leaveListener(`port 127.0.0.1:${port}`, server)
+  handover.leave('keys', () => ({ data: { secret: 'hidden', port }, bytes: [Buffer.from('kept'), Buffer.alloc(0)] }))
   handover.leaveListeners()
   await handover.collect()
   return { stored: handover.store('one', PROGRAM, 0), port }
@@ -57,7 +57,7 @@ test('what a service manager has kept, in any order, is there in the process tha
   const client = connect({ host: '127.0.0.1', port })
   await once(client, 'connect')
   const found = await started(t, [...stored, ['another', 0] as const].toReversed())
-  assert.deepEqual([found['id'], found['data'], found['bytes']], ['one', { secret: 'hidden' }, ['kept', '']])
+  assert.deepEqual([found['id'], found['data'], found['bytes']], ['one', { secret: 'hidden', port }, ['kept', '']])
   const fds = found['fds'] as ReadonlyArray<{
     readonly fd: number
     readonly path: string

@@ -55,6 +55,8 @@ export interface ApiServers {
 /** Opens agent.sock, admin.sock and spiffe.sock. They are closed with the resources of the agent. */
 export async function serveApi(parts: ApiParts): Promise<ApiServers> {
   const { config, log, metrics, resources, restart } = parts.base
+  // To make the sockets keeps this thread busy for as long as a session takes to be opened.
+  await parts.proxy.carried()
   const handlers = localHandlers(parts)
   const shared = {
     runtimeDir: config.runtimeDir,

@@ -40,8 +40,12 @@ export function secretHandlers(deps: SecretDeps): SecretHandlers {
   const { trustDomain, registrations, svids, roots, changed, nowMs, log } = deps
   const refusals = new RateLimitedLog(log, systemClock, { perKey: REFUSALS_PER_UID })
 
-  const secretsOf = async (caller: Caller, { names, isPlain }: Subscription): Promise<State<Resources>> => {
-    const issued = await issueAll(svids, identitiesOf(registrations(), caller))
+  const secretsOf = async (
+    caller: Caller,
+    identities: ReturnType<typeof identitiesOf>,
+    { names, isPlain }: Subscription
+  ): Promise<State<Resources>> => {
+    const issued = await issueAll(svids, identities())
     const bundle = roots()
     return {
       message: () => caller.share.timed(() => resourcesOf({ trustDomain, names, isPlain, issued, bundle })),
@@ -56,10 +60,11 @@ export function secretHandlers(deps: SecretDeps): SecretHandlers {
       const conversation = new Conversation(reason =>
         refusals.warn(accountOf(caller), 'a proxy refused its certificates', { uid: caller.uid, reason })
       )
+      const own = identitiesOf(registrations, caller)
       while (!signal.aborted) {
         const change = arrivals.orAt(changed())
         const { subscription } = conversation
-        const state = subscription && (await unlessEnded(() => secretsOf(caller, subscription)))
+        const state = subscription && (await unlessEnded(() => secretsOf(caller, own, subscription)))
         if (state !== undefined && conversation.isNews(state.key)) yield conversation.answer(state)
         await changeOrTime(change, untilRenewal(state, nowMs), signal)
         const came = arrivals.take()
@@ -71,7 +76,7 @@ export function secretHandlers(deps: SecretDeps): SecretHandlers {
     },
 
     async fetchSecrets(request, caller) {
-      const state = await secretsOf(caller, subscriptionOf(request))
+      const state = await secretsOf(caller, identitiesOf(registrations, caller), subscriptionOf(request))
       return { resources: state.message(), typeUrl: SECRET_TYPE, versionInfo: state.key }
     }
   }

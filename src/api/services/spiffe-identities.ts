@@ -12,22 +12,31 @@ export interface Issued {
 }
 
 /**
- * The identities that are registered for the process of the caller or, if there are none, those that are registered for its user:
- * one registration for each ID, the oldest, in the order of the IDs. The first is what clients take that do not choose.
+ * Tells the identities of a caller at any time of one call: those that are registered for its process or, if there are none, those
+ * that are registered for its user: one registration for each ID, the oldest, in the order of the IDs. The first is what clients take
+ * that do not choose.
  *
- * Throws PERMISSION_DENIED if there are none.
+ * A call that has had the identities of its process never gets those of its user: a watcher would take another identity for its own
+ * when its registration ends.
+ *
+ * The result throws PERMISSION_DENIED if there are none.
  */
 export function identitiesOf(
-  registrations: readonly Workload[],
+  registrations: () => readonly Workload[],
   caller: Pick<Caller, keyof LocalUser | 'pid'>
-): Workload[] {
-  const ofUser = registrations.filter(workload => sameUser(workload, caller))
-  const own = ofUser.filter(({ forUser, process }) => !forUser && process.pid === caller.pid)
-  const found = own.length > 0 ? own : ofUser.filter(({ forUser }) => forUser)
-  if (found.length > 0) return oneOfEach(found)
-  throw new WarrenError(ErrorCode.PermissionDenied, 'no identity is registered for this process or its user', {
-    hint: 'Register it: `warren register ADDRESS` is for all programs of your user, with `--pid PID` for one.'
-  })
+): () => Workload[] {
+  let hadOwn = false
+  return () => {
+    const ofUser = registrations().filter(workload => sameUser(workload, caller))
+    const own = ofUser.filter(({ forUser, process }) => !forUser && process.pid === caller.pid)
+    hadOwn ||= own.length > 0
+    const found = hadOwn ? own : ofUser.filter(({ forUser }) => forUser)
+    if (found.length > 0) return oneOfEach(found)
+    if (hadOwn) throw new WarrenError(ErrorCode.PermissionDenied, 'the registration of this process has ended')
+    throw new WarrenError(ErrorCode.PermissionDenied, 'no identity is registered for this process or its user', {
+      hint: 'Register it: `warren register ADDRESS` is for all programs of your user, with `--pid PID` for one.'
+    })
+  }
 }
 
 /** Those of `all` that a caller asked for by its SPIFFE ID, or all if it named none. Throws PERMISSION_DENIED for none. */

@@ -59,7 +59,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
   const wits = new LruMap<string, Wit>(MAX_WITS)
   const bundle = (): Buffer => Buffer.concat(roots())
   const jwtBundle = (): Buffer => Buffer.from(JSON.stringify(keySet(deps.jwtHosts())))
-  const identities = (caller: Parameters<typeof identitiesOf>[1]) => identitiesOf(deps.registrations(), caller)
+  const identities = (caller: Parameters<typeof identitiesOf>[1]) => identitiesOf(deps.registrations, caller)
 
   const witOf = async ({ registrationId, spiffeId }: Workload): Promise<Wit> => {
     const known = wits.get(registrationId)
@@ -71,8 +71,9 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
 
   return {
     async *fetchX509SVID(_request, caller, signal) {
+      const own = identities(caller)
       yield* states(caller, signal, deps, async () => {
-        const issued = await issueAll(svids, identities(caller))
+        const issued = await issueAll(svids, own())
         const bundled = bundle()
         const key = stateKey(issued, bundled)
         return {
@@ -84,8 +85,9 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
     },
 
     async *fetchX509Bundles(_request, caller, signal) {
+      const own = identities(caller)
       yield* states(caller, signal, deps, async () => {
-        identities(caller)
+        own()
         const bundles = { [domainId]: bundle() }
         return { message: () => ({ crl: [], bundles }), key: digest(Object.values(bundles)) }
       })
@@ -93,7 +95,7 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
 
     async fetchJWTSVID({ audience, spiffeId }, caller, signal) {
       const signed: Array<{ spiffeId: string; svid: string; hint: string }> = []
-      for (const workload of askedFor(identities(caller), spiffeId)) {
+      for (const workload of askedFor(identities(caller)(), spiffeId)) {
         if (signed.length > 0) await caller.share.turn(signal)
         const { spiffeId: id } = workload
         const svid = await signJwt(tokens.signing, id, audience, hostMs(), tokens.tokenMs, deps.issuer)
@@ -103,8 +105,9 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
     },
 
     async *fetchJWTBundles(_request, caller, signal) {
+      const own = identities(caller)
       yield* states(caller, signal, deps, async () => {
-        identities(caller)
+        own()
         const keys = caller.share.timed(jwtBundle)
         return { message: () => ({ bundles: { [domainId]: keys } }), key: digest([keys]) }
       })
@@ -118,9 +121,10 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
     },
 
     async *fetchWITSVID({ spiffeId }, caller, signal) {
+      const own = identities(caller)
       yield* states(caller, signal, { changed: deps.changed, nowMs: hostMs }, async () => {
         const found: Array<{ workload: Workload; wit: Wit }> = []
-        for (const workload of askedFor(identities(caller), spiffeId)) {
+        for (const workload of askedFor(own(), spiffeId)) {
           if (found.length > 0) await caller.share.turn(signal)
           found.push({ workload, wit: await witOf(workload) })
         }
@@ -133,8 +137,9 @@ export function spiffeHandlers(deps: SpiffeDeps): SpiffeHandlers {
     },
 
     async *fetchWITBundles(_request, caller, signal) {
+      const own = identities(caller)
       yield* states(caller, signal, deps, async () => {
-        identities(caller)
+        own()
         const keys = caller.share.timed(() => JSON.stringify(witKeySet(deps.jwtHosts())))
         return { message: () => ({ bundles: { [domainId]: keys } }), key: digest([keys]) }
       })

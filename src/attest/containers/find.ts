@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { ErrorCode, WarrenError } from '../../core/index.ts'
 import { CONTAINERD_STATES, isOfContainerd, readContainerd } from './containerd.ts'
 import { DOCKER_STATE, readDocker } from './docker.ts'
 import type { RuntimeSays } from './facts.ts'
@@ -28,7 +29,7 @@ export interface FindOptions {
 
 /**
  * The container that a process is in, as the runtime of `uid` says in files that belong to `uid`; undefined if that runtime knows
- * of none, or for a user not in time.
+ * of none. Throws LIMIT_EXCEEDED if the files of a user took longer than half a second.
  *
  * Nothing that a container can write is read. The caller must hold the process, and check afterwards that it still lives.
  */
@@ -46,7 +47,7 @@ export async function findContainer(
   const guesses: Found[] = []
   let isUnsure = false
   for (const directory of directories) {
-    if (isLate()) return undefined
+    if (isLate()) throw tooLate(uid)
     if (!(await isStateOf(directory, uid))) continue
     const match = async (id: string): Promise<Found | undefined> => {
       const container = await readContainer(directory, id, uid)
@@ -66,7 +67,7 @@ export async function findContainer(
     isUnsure ||= !isWhole
     for (const id of ids) {
       if (named.includes(id)) continue
-      if (isLate()) return undefined
+      if (isLate()) throw tooLate(uid)
       const found = await match(id)
       if (found !== undefined) return await describe(found, uid, options, isLate)
     }
@@ -93,7 +94,7 @@ async function describe(
   const stored = await readStored(bundle, id, uid, isLate)
   if (stored === undefined) {
     // It may be in the store: to say that nobody manages it would be another container.
-    if (isLate()) return undefined
+    if (isLate()) throw tooLate(uid)
     // A manager's container without a name in its store has none: its id is not what an operator would call it.
     return { runtime: program, id, names: isInStore(bundle) ? [] : [id], images: [], pods: [] }
   }
@@ -104,6 +105,15 @@ async function describe(
     return { runtime: stored.pod === undefined ? 'podman' : 'cri-o', id, names, images, pods }
   const says = await inKubernetes('cri-o', id, kubernetes, options)
   return { ...says, names: [...says.names, ...names], images, pods: [...says.pods, ...pods] }
+}
+
+// A busy host takes that long, too: to say that the process is in no container would send its operator to look for an entry.
+function tooLate(uid: number): WarrenError {
+  const reason = `the files of the container runtime of uid ${uid} were not read within ${MAX_LOOKUP_MS} ms`
+  return new WarrenError(ErrorCode.LimitExceeded, reason, {
+    limit: 'container_lookups',
+    hint: 'Try again in a moment.'
+  })
 }
 
 async function inKubernetes(

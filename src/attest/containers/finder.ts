@@ -73,7 +73,9 @@ export class ContainerFinder {
     const begunMs = this.#clock.monotonicMs()
     try {
       return await this.#find(pid, uid)
-    } catch {
+    } catch (err) {
+      // It took too long. Anything else is a file that says nothing.
+      if (err instanceof WarrenError) throw err
       return undefined
     } finally {
       const now = this.#clock.monotonicMs()
@@ -87,9 +89,9 @@ function newLine(): Line {
   return { last: Promise.resolve(), waiting: 0 }
 }
 
-/** Does `work`, which never rejects, after all that is in the line. */
+/** Does `work` after all that is in the line, whatever became of that. */
 function inLine<T>(line: Line, work: () => Promise<T>): Promise<T> {
   const turn = line.last.then(work)
-  line.last = turn
+  line.last = turn.catch(() => {})
   return turn
 }

@@ -227,6 +227,10 @@ export const METRICS = Object.freeze({
     { role: ['client', 'server'], result: ['ok', 'failed'] },
     'Fast-path connections: connections beside sessions, for flows of TCP. client: this agent connected it.'
   ),
+  warren_first_bytes_total: counter(
+    { result: ['granted', 'refused'] },
+    'Bytes that arrived here with the request for their flow. refused: no workload has got them.'
+  ),
   warren_reverse_connections_total: counter(
     { role: ['requester', 'dialler'], result: ['ok', 'failed', 'unknown'] },
     'Connections that a host makes because another one, which cannot dial it or relays, asks for them. dialler: this agent made it; unknown: one arrived here that nobody waits for.'

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { connect, type Socket } from 'node:net'
 import { type HostPort, raceAbort } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
-import { encodePreamble, isPooled, SALT_BYTES } from './format.ts'
+import { encodePreamble, FIRST_BYTES_VERSION, isPooled, SALT_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { type OnBytes, onread, takeOver } from './raw-socket.ts'
@@ -56,7 +56,8 @@ async function proved(
   const answer = Promise.withResolvers<void>()
   const writer = new RecordWriter(exporter, { sender: 'client', streamId, salt })
   const reader = new RecordReader(exporter, { sender: 'server', streamId, salt })
-  const options = { end: 'opener', isPooled: isPooled(streamId) } as const
+  const takesFirstBytes = version >= FIRST_BYTES_VERSION
+  const options = { end: 'opener', isPooled: isPooled(streamId), takesFirstBytes } as const
   const connection = new RecordConnection({ writer, reader }, options, { hello: answer.resolve, closed: answer.reject })
   const preamble = encodePreamble({ version, sessionTag: sessionTag(exporter), streamId, salt })
   const socket = open(bytes => connection.received(bytes))

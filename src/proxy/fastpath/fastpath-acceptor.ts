@@ -3,7 +3,7 @@ import type { Metrics, UnprovenPlace } from '../../core/index.ts'
 import type { Exporter } from '../aead/index.ts'
 import { HANDSHAKE_TIMEOUT_MS } from '../timing.ts'
 import { noteCarrier } from './carrier-of.ts'
-import { decodePreamble, isPooled, PREAMBLE_BYTES } from './format.ts'
+import { decodePreamble, FIRST_BYTES_VERSION, isPooled, PREAMBLE_BYTES } from './format.ts'
 import { boundKernelBuffers } from './kernel-buffers.ts'
 import { sessionTag } from './keys.ts'
 import { takeOver } from './raw-socket.ts'
@@ -81,7 +81,7 @@ export class FastPathAcceptor {
     const reader = new RecordReader(exporter, { sender: 'client', streamId, salt })
     const connection = new RecordConnection(
       { writer, reader },
-      { end: 'other', isPooled: isPooled(streamId) },
+      { end: 'other', isPooled: isPooled(streamId), takesFirstBytes: host.version >= FIRST_BYTES_VERSION },
       {
         hello: () => {
           clearTimeout(timer)

@@ -23,6 +23,15 @@ export function offsetContent(offset: number): Buffer {
 }
 /** Maximum size of a FlowOpen or a FlowError. */
 export const MAX_MESSAGE_BYTES = 4 * 1024
+/**
+ * Maximum of the bytes of a flow that travel with its opening: a request of HTTP, or the hello of TLS. The other end holds
+ * so many of a flow that it has not decided about yet.
+ */
+export const MAX_FIRST_BYTES = 4 * 1024
+/** The first version in which an opening, or a grant, may bring bytes of the flow. */
+export const FIRST_BYTES_VERSION = 2
+/** The size of the FlowOpen, before it. */
+const OPEN_SIZE_BYTES = 2
 
 export const Kind = {
   /** Proves the keys; the first record of each direction. Empty. */
@@ -39,7 +48,11 @@ export const Kind = {
   /** Grants the flow. Empty. */
   Granted: 0x07,
   /** Refuses the flow. A FlowError. */
-  Refused: 0x08
+  Refused: 0x08,
+  /** Asks for a flow, with its first bytes: size of the FlowOpen (2 bytes, big-endian), FlowOpen, bytes. */
+  OpenWith: 0x09,
+  /** Grants the flow, with the first bytes of the answer. */
+  GrantedWith: 0x0a
 } as const
 export type Kind = (typeof Kind)[keyof typeof Kind]
 
@@ -77,6 +90,30 @@ export function decodePreamble(bytes: Buffer): Preamble | undefined {
   }
 }
 
+/** The content of a record that asks for a flow, with the first bytes of it. */
+export function openWith(open: Buffer, first: Buffer): Buffer {
+  const content = Buffer.allocUnsafe(OPEN_SIZE_BYTES + open.length + first.length)
+  content.writeUInt16BE(open.length)
+  open.copy(content, OPEN_SIZE_BYTES)
+  first.copy(content, OPEN_SIZE_BYTES + open.length)
+  return content
+}
+
+/** The two parts of the content of `openWith`; undefined if it is none. */
+export function readOpenWith(content: Buffer): { readonly open: Buffer; readonly first: Buffer } | undefined {
+  if (content.length < OPEN_SIZE_BYTES) return undefined
+  const until = OPEN_SIZE_BYTES + content.readUInt16BE()
+  if (until > OPEN_SIZE_BYTES + MAX_MESSAGE_BYTES || until > content.length) return undefined
+  if (content.length - until > MAX_FIRST_BYTES) return undefined
+  return { open: content.subarray(OPEN_SIZE_BYTES, until), first: content.subarray(until) }
+}
+
+/** How many bytes of the flow a record has. */
+export function flowBytesIn(kind: Kind, content: Buffer): number {
+  if (kind === Kind.Data || kind === Kind.GrantedWith) return content.length
+  return kind === Kind.OpenWith ? content.length - OPEN_SIZE_BYTES - content.readUInt16BE() : 0
+}
+
 /** Writes the header of a record, which is sealed along with its content. */
 export function writeHeader(kind: Kind, size: number, out: Buffer): void {
   out.writeUInt32BE(kind * 2 ** 24 + size, 0)
@@ -106,6 +143,10 @@ function maxSize(kind: Kind): number {
     case Kind.Open:
     case Kind.Refused:
       return MAX_MESSAGE_BYTES
+    case Kind.OpenWith:
+      return OPEN_SIZE_BYTES + MAX_MESSAGE_BYTES + MAX_FIRST_BYTES
+    case Kind.GrantedWith:
+      return MAX_FIRST_BYTES
     default:
       return 0
   }

@@ -3,13 +3,21 @@ import { create, decode, proxyPb, toBinary } from '../../wire/index.ts'
 import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/index.ts'
 import { fromWireError, toWireError } from '../refusal.ts'
 import type { FastPathCuts } from './fastpath-cuts.ts'
-import { MAX_MESSAGE_BYTES } from './format.ts'
+import { MAX_MESSAGE_BYTES, NOTHING } from './format.ts'
 import { OpenEncoder, type PooledOpen } from './open-message.ts'
 import type { RecordConnection } from './record-connection.ts'
 import type { RecordConnectionEvents } from './record-events.ts'
 
 /** The fast-path connection was lost before the flow was granted. */
-export class PooledConnectionLost extends Error {}
+export class PooledConnectionLost extends Error {
+  /** Why the other end cut it, if it said so. */
+  readonly cut: Cut | undefined
+
+  constructor(cut?: Cut) {
+    super()
+    this.cut = cut
+  }
+}
 
 /** A fast-path connection that carries one flow after another, at either end. */
 export class PooledConnection {
@@ -26,6 +34,7 @@ export class PooledConnection {
   /** Bytes that arrived after the grant and before there was a subscriber. */
   #early: { readonly bytes: Buffer; readonly done: () => void }[] = []
   #hasEndedEarly = false
+  #firstBytes = 0
 
   constructor(connection: RecordConnection, id: number, cuts: FastPathCuts) {
     this.connection = connection
@@ -36,23 +45,25 @@ export class PooledConnection {
   /**
    * Asks for a flow on an idle connection. The promise resolves once the flow is granted; its bytes wait for a
    * subscriber. It rejects with the refusal, after which the connection is idle, or with PooledConnectionLost. `onFree`
-   * is called once the connection is free of the flow.
+   * is called once the connection is free of the flow. `first`: its first bytes, if the connection takes some; once it is lost,
+   * nobody knows whether the other workload has seen them.
    */
-  ask(open: PooledOpen, onFree: () => void): PromiseWithResolvers<void> {
+  ask(open: PooledOpen, onFree: () => void, first: Buffer = NOTHING): PromiseWithResolvers<void> {
     this.begin(onFree)
+    this.#firstBytes = first.length
     const answer = Promise.withResolvers<void>()
     let isAnswered = false
     // After the answer there will be a subscriber, which waits for the reason.
     const onSessionClosed = (): void => {
       if (isAnswered) return
-      answer.reject(new PooledConnectionLost())
+      answer.reject(new PooledConnectionLost(this.#cut))
       this.detach()
     }
     this.#onCut = cut => {
       this.#cut = cut
       onSessionClosed()
     }
-    this.connection.ask(this.#opens.encode(open), {
+    const events: RecordConnectionEvents = {
       answered: refusal => {
         isAnswered = true
         if (refusal === undefined) {
@@ -70,13 +81,19 @@ export class PooledConnection {
         this.#hasEndedEarly = true
       },
       closed: onSessionClosed
-    })
+    }
+    this.connection.ask(this.#opens.encode(open), events, first)
     return answer
   }
 
-  /** Begins another flow on it; `onFree` is called once the connection is free of it again, unless it was granted here. */
-  begin(onFree: () => void): void {
+  /**
+   * Begins another flow on it; `onFree` is called once the connection is free of it again, unless it was granted here. The
+   * subscriber gets `first`, its first bytes that have arrived.
+   */
+  begin(onFree: () => void, first: Buffer = NOTHING): void {
     this.#number += 1
+    this.#firstBytes = first.length
+    if (first.length > 0) this.#early.push({ bytes: first, done: () => {} })
     this.#onCut = undefined
     this.#cut = undefined
     this.#hasEndedEarly = false
@@ -86,13 +103,18 @@ export class PooledConnection {
   /** Grants the flow of `begin`. From now on nobody waits for the end of the request: `onFree` is not called. */
   grant(): void {
     this.#onFree = undefined
-    this.connection.grant()
+    this.connection.grant(this.#firstBytes > 0)
   }
 
   refuse(error: WarrenError): void {
     this.connection.refuse(
       bytesOf(toBinary(proxyPb.FlowErrorSchema, create(proxyPb.FlowErrorSchema, toWireError(error))))
     )
+  }
+
+  /** Bytes of the flow that came, or went, with the request for it. */
+  get firstBytes(): number {
+    return this.#firstBytes
   }
 
   /** Number of the flow that is on it, or was last, from 1 on. */
@@ -114,6 +136,7 @@ export class PooledConnection {
       let isWanted = true
       for (const { bytes, done } of this.#early.splice(0)) isWanted = events.data?.(bytes, done) ?? true
       if (isWanted) this.connection.resume()
+      else this.connection.pause()
     }
     if (this.#hasEndedEarly) events.ended?.()
   }

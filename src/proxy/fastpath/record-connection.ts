@@ -1,19 +1,20 @@
 import type { Socket } from 'node:net'
 import { AMPLE, type Keeper, type Room } from '../flow/index.ts'
 import { closeInOrder, whenLost } from './close-in-order.ts'
-import { Kind, NOTHING, offsetContent, RECORD_OVERHEAD_BYTES } from './format.ts'
-import { bufferPool } from './pool.ts'
+import { DueGrant } from './due-grant.ts'
+import { Kind, MAX_FIRST_BYTES, NOTHING, offsetContent, openWith, readOpenWith } from './format.ts'
+import { openRecords, type RecordContents } from './open-records.ts'
 import type { Phase, RecordConnectionEvents, RecordConnectionOptions, RecordEnds } from './record-events.ts'
+import { RecordOutlet } from './record-outlet.ts'
 import { type RecordReader, RecordViolation } from './record-reader.ts'
-import type { RecordWriter } from './record-writer.ts'
-import { KEPT_SEALED_BYTES, MAX_UNREAD_ANSWERS, WaitingWrites } from './waiting-writes.ts'
+import { MAX_UNREAD_ANSWERS } from './waiting-writes.ts'
 
 /** A TCP connection for the bytes of flows, in sealed records. */
 export class RecordConnection {
-  readonly #writer: RecordWriter
+  readonly #outlet: RecordOutlet
   readonly #reader: RecordReader
   readonly #options: RecordConnectionOptions
-  readonly #writes = new WaitingWrites()
+  readonly #grant = new DueGrant()
   #socket: Socket | undefined
   #events: RecordConnectionEvents
   /** Receives the events of a pooled connection while no flow is on it. */
@@ -22,14 +23,15 @@ export class RecordConnection {
   #phase: Phase = 'hello'
   #hasEnded = false
   #isPaused = false
-  #isFull = false
   #isClosed = false
-  #sentBytes = 0
-  #passedBytes = 0
 
   constructor(ends: RecordEnds, options: RecordConnectionOptions, events: RecordConnectionEvents) {
     this.#options = options
-    this.#writer = ends.writer
+    this.#outlet = new RecordOutlet(ends.writer, {
+      failed: err => this.fail(err),
+      passed: () => this.#events.passed?.(),
+      drained: () => this.#events.drained?.()
+    })
     this.#reader = ends.reader
     this.#events = events
   }
@@ -46,21 +48,22 @@ export class RecordConnection {
 
   /** Bytes given to `send` by all flows it has carried, and the number of them that have left this process. */
   get counted(): { readonly sentBytes: number; readonly passedBytes: number } {
-    return { sentBytes: this.#sentBytes, passedBytes: this.#passedBytes }
+    return this.#outlet
   }
 
   get waitingBytes(): number {
-    return this.#writes.bytes + this.#reader.heldBytes
+    return this.#outlet.waitingBytes + this.#reader.heldBytes
   }
 
   /** Bounds what waits here, until no flow is on it. */
   limit(room: Room): void {
-    this.#writes.room = room
+    this.#outlet.room = room
   }
 
   /** Sets the socket that it uses. The owner of the socket gives `received` the bytes that it reads. */
   bind(socket: Socket): void {
     this.#socket = socket
+    this.#outlet.socket = socket
     whenLost(socket, err => this.fail(err))
   }
 
@@ -80,33 +83,12 @@ export class RecordConnection {
   received(bytes: Buffer): boolean {
     // After `finish` only the end of the connection can arrive.
     if (this.#isClosed) return true
-    const out = bufferPool.take()
-    let users = 1
-    let written = 0
-    const done = (): void => {
-      users -= 1
-      if (users === 0) bufferPool.give(out)
-    }
-    const tell = (until: number): void => {
-      if (until === written || this.#isClosed) return
-      this.#require('data')
-      const content = out.subarray(written, until)
-      written = until
-      users += 1
-      const isWanted = this.#events.data === undefined ? done() : this.#events.data(content, done)
-      if (isWanted === false) this.#isPaused = true
-    }
     try {
-      const size = this.#reader.read(bytes, out, (kind, content, before) => {
-        tell(before)
-        if (!this.#isClosed) this.#control(kind, content)
-      })
-      tell(size)
+      openRecords(this.#reader, bytes, this.#contents)
     } catch (err) {
       this.fail(err instanceof Error ? err : new Error(String(err)))
     }
-    done()
-    if (this.#isPaused && this.#writes.room.isScarce) this.#reader.shrink()
+    if (this.#isPaused && this.#outlet.room.isScarce) this.#reader.shrink()
     return !this.#isPaused && !this.#isClosed
   }
 
@@ -124,17 +106,19 @@ export class RecordConnection {
     this.#write(Kind.Stay, NOTHING)
   }
 
-  /** Asks for a flow on an idle pooled connection, for `events`. */
-  ask(open: Buffer, events: RecordConnectionEvents): void {
+  /** Asks for a flow on an idle pooled connection, for `events`. `first`: bytes of it, if the other end takes them. */
+  ask(open: Buffer, events: RecordConnectionEvents, first: Buffer = NOTHING): void {
     this.#events = events
     this.#phase = 'answer'
-    this.#write(Kind.Open, open)
+    if (first.length === 0) this.#write(Kind.Open, open)
+    else this.#write(Kind.OpenWith, openWith(open, first))
   }
 
-  /** Grants the flow that was asked for: its bytes may arrive now. */
-  grant(): void {
+  /** Grants the flow that was asked for: its bytes may arrive now. `awaitsAnswer`: in a moment, or with the next `send`. */
+  grant(awaitsAnswer = false): void {
     this.#phase = 'data'
-    this.#write(Kind.Granted, NOTHING)
+    if (awaitsAnswer) this.#grant.wait(() => this.#write(Kind.Granted, NOTHING))
+    else this.#write(Kind.Granted, NOTHING)
   }
 
   /** Refuses the flow; the connection is idle again. */
@@ -146,18 +130,13 @@ export class RecordConnection {
 
   /** Returns false when enough waits: `drained` is called later. Gives the bytes to `keeper`. */
   send(bytes: Buffer, keeper?: Keeper): boolean {
-    this.#sentBytes += bytes.length
-    const isSealed = keeper !== undefined && bytes.length >= KEPT_SEALED_BYTES && this.#isWritable
-    const place = isSealed ? keeper.place(bytes.length + RECORD_OVERHEAD_BYTES) : undefined
-    const isWritten = this.#write(Kind.Data, bytes, place?.left, place?.memory)
-    keeper?.keep(bytes, isWritten && place !== undefined ? this.#writer.reopen() : undefined)
-    this.#isFull ||= this.#writes.isFull(this.#socket?.writableLength ?? 0)
-    return !this.#isFull
+    return this.#outlet.send(this.#dataKind(bytes.length, keeper), bytes, keeper)
   }
 
   /** Ends our direction. `sent` is called when the end has left this process, with an error if it cannot. */
   end(sent: (err?: Error) => void): void {
-    this.#write(Kind.End, NOTHING, sent)
+    if (this.#grant.take()) this.#write(Kind.Granted, NOTHING)
+    this.#outlet.write(Kind.End, NOTHING, sent)
     this.#hasEnded = true
     this.#restIfOver()
   }
@@ -194,6 +173,29 @@ export class RecordConnection {
     this.#events.closed(err)
   }
 
+  readonly #contents: RecordContents = {
+    data: (content, done) => {
+      if (this.#isClosed) {
+        done()
+        return
+      }
+      this.#require('data')
+      const isWanted = this.#events.data === undefined ? done() : this.#events.data(content, done)
+      if (isWanted === false) this.#isPaused = true
+    },
+    control: (kind, content) => {
+      if (!this.#isClosed) this.#control(kind, content)
+    }
+  }
+
+  /** The record that is next: a grant that waits for an answer leaves with the first bytes of it. */
+  #dataKind(size: number, keeper: Keeper | undefined): Kind {
+    if (!this.#grant.take()) return Kind.Data
+    if (size <= MAX_FIRST_BYTES && keeper === undefined) return Kind.GrantedWith
+    this.#write(Kind.Granted, NOTHING)
+    return Kind.Data
+  }
+
   #control(kind: Kind, content: Buffer): void {
     switch (kind) {
       case Kind.Hello:
@@ -208,16 +210,23 @@ export class RecordConnection {
         this.#events.started?.(kind === Kind.Start ? Number(content.readBigUInt64BE()) : undefined)
         return
       case Kind.Open:
-        this.#require('idle')
-        if (this.#options.end === 'opener') throw new RecordViolation('a flow is asked for at the wrong end')
-        if (this.#writes.count > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
-        this.#phase = 'deciding'
-        this.#events.asked?.(content)
+        this.#asked(content, NOTHING)
         return
+      case Kind.OpenWith: {
+        const parts = readOpenWith(content)
+        if (parts === undefined || this.#options.takesFirstBytes !== true) throw new RecordViolation('no such request')
+        this.#asked(parts.open, parts.first)
+        return
+      }
       case Kind.Granted:
+      case Kind.GrantedWith:
         this.#require('answer')
+        if (kind === Kind.GrantedWith && this.#options.takesFirstBytes !== true)
+          throw new RecordViolation('no such answer')
         this.#phase = 'data'
         this.#events.answered?.(undefined)
+        // They are few, so that reading need not stop if they are not wanted yet.
+        if (content.length > 0) this.#events.data?.(content, () => {})
         return
       case Kind.Refused:
         this.#require('answer')
@@ -231,6 +240,14 @@ export class RecordConnection {
     }
   }
 
+  #asked(open: Buffer, first: Buffer): void {
+    this.#require('idle')
+    if (this.#options.end === 'opener') throw new RecordViolation('a flow is asked for at the wrong end')
+    if (this.#outlet.waitingCount > MAX_UNREAD_ANSWERS) throw new RecordViolation('answers are not read')
+    this.#phase = 'deciding'
+    this.#events.asked?.(open, first)
+  }
+
   #restIfOver(): void {
     if (this.#options.isPooled && this.#phase === 'ended' && this.#hasEnded && !this.#isClosed) {
       this.#becomeIdle(events => events.onIdle?.())
@@ -242,7 +259,7 @@ export class RecordConnection {
     const former = this.#events
     this.#phase = 'idle'
     this.#hasEnded = false
-    this.#writes.room = AMPLE
+    this.#outlet.room = AMPLE
     if (this.#idleEvents !== undefined) this.#events = this.#idleEvents
     // It may be full, or paused by the flow that ended; later bytes do not belong to that.
     if (this.#isPaused) this.resume()
@@ -254,45 +271,14 @@ export class RecordConnection {
     if (this.#phase !== phase) throw new RecordViolation(`a record that does not follow ${this.#phase}`)
   }
 
-  get #isWritable(): boolean {
-    return !this.#isClosed && this.#socket?.destroyed === false
-  }
-
-  /** Seals a record to `place`. Returns whether it is being written. */
-  #write(kind: Kind, content: Buffer, sent?: (err?: Error) => void, place?: Buffer): boolean {
-    const socket = this.#socket
-    if (socket === undefined || !this.#isWritable) {
-      if (sent !== undefined) process.nextTick(sent, new Error('the connection is closed'))
-      return false
-    }
-    const size = content.length + RECORD_OVERHEAD_BYTES
-    const out = place ?? this.#writes.bufferFor(size, socket.writableLength)
-    try {
-      this.#writer.write(kind, content, out)
-    } catch (err) {
-      bufferPool.give(out)
-      this.fail(err instanceof Error ? err : new Error(String(err)))
-      return false
-    }
-    this.#writes.add(out)
-    socket.write(out.subarray(0, size), err => {
-      this.#writes.left(out)
-      if (kind === Kind.Data && err == null) {
-        this.#passedBytes += content.length
-        this.#events.passed?.()
-      }
-      if (this.#isFull && this.#writes.count === 0) {
-        this.#isFull = false
-        this.#events.drained?.()
-      }
-      sent?.(err ?? undefined)
-    })
-    return true
+  #write(kind: Kind, content: Buffer): void {
+    this.#outlet.write(kind, content)
   }
 
   #setClosed(): void {
     this.#isClosed = true
-    this.#writer.close()
+    this.#grant.take()
+    this.#outlet.close()
     this.#reader.close()
     this.#onClosed?.()
   }

@@ -18,8 +18,11 @@ export interface RecordConnectionEvents {
   readonly hello?: () => void
   /** The other end's direction arrives here from this offset on; undefined if it stays on the stream. */
   readonly started?: (offset: number | undefined) => void
-  /** The other end asks for a flow: `grant` or `refuse` must follow. */
-  readonly asked?: (open: Buffer) => void
+  /**
+   * The other end asks for a flow: `grant` or `refuse` must follow. `first` are bytes of the flow, which nobody may see before
+   * it is granted.
+   */
+  readonly asked?: (open: Buffer, first: Buffer) => void
   /** The flow is granted if `refusal` is undefined, else refused for that reason. */
   readonly answered?: (refusal: Buffer | undefined) => void
   /** The receiver owns `bytes` until it calls `done`. Returns false to receive no more until `resume`. */
@@ -40,4 +43,6 @@ export interface RecordConnectionOptions {
   readonly end: 'opener' | 'other'
   /** Whether it carries one flow after another, each asked for; else it continues one that began on a stream. */
   readonly isPooled: boolean
+  /** Whether the records that open and grant a flow may bring bytes of it. @default false */
+  readonly takesFirstBytes?: boolean
 }

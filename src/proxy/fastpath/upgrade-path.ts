@@ -9,10 +9,15 @@ export interface UpgradeThresholds {
   readonly chunks: number
   /** Flows of one session that begin within a second, before fast-path connections are pooled for later ones. */
   readonly flowsPerSecond: number
+  /**
+   * A pooled connection on which the last flow ended no longer ago, in milliseconds, is most likely not lost. A flow whose first bytes
+   * are lost with it fails, where another one begins elsewhere.
+   */
+  readonly freshMs: number
 }
 
 /** A fast-path connection costs both agents about as much as it saves on this amount. */
-const UPGRADE_THRESHOLDS: UpgradeThresholds = { bytes: 512 * 1024, chunks: 64, flowsPerSecond: 16 }
+const UPGRADE_THRESHOLDS: UpgradeThresholds = { bytes: 512 * 1024, chunks: 64, flowsPerSecond: 16, freshMs: 2_000 }
 
 export function upgradeThresholdsOf(thresholds: Partial<UpgradeThresholds> = {}): UpgradeThresholds {
   return { ...UPGRADE_THRESHOLDS, ...thresholds }

@@ -126,9 +126,9 @@ export class InboundFastPath {
       if (connection.isIdle) connection.destroy()
     }, POOLED_INBOUND_IDLE_MS)
     const events = {
-      asked: (open: Buffer) => {
+      asked: (open: Buffer, first: Buffer) => {
         const gone = new ShortSignal()
-        pooled.begin(() => gone.abort(givenUp()))
+        pooled.begin(() => gone.abort(givenUp()), first)
         onAsked(pooled, open, gone)
       },
       onIdle: () => {

@@ -200,7 +200,7 @@ export class InboundSession {
 
   async #serveOnPooledConnection(connection: PooledConnection, open: Buffer, gone: AbortSignal): Promise<void> {
     const { admission, deps } = this.#context
-    const responder = onPooledConnection(connection, gone)
+    const responder = onPooledConnection(connection, gone, deps.metrics ?? silentMetrics)
     const far = (flow: Flow) => ({
       kind: 'records' as const,
       connection,

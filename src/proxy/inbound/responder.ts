@@ -1,5 +1,5 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
-import { ErrorCode, WarrenError } from '../../core/index.ts'
+import { ErrorCode, type Metrics, WarrenError } from '../../core/index.ts'
 import type { PooledConnection } from '../fastpath/index.ts'
 import { codeOf, type Flow } from '../flow/index.ts'
 import { HEADER, refusalHeaders, twoPathsHeader } from '../session/index.ts'
@@ -29,15 +29,24 @@ export function onStream(stream: ServerHttp2Stream): Responder {
 }
 
 /** Answers a request on a pooled fast-path connection. */
-export function onPooledConnection(connection: PooledConnection, gone: AbortSignal): Responder {
+export function onPooledConnection(connection: PooledConnection, gone: AbortSignal, metrics: Metrics): Responder {
+  const count = (result: 'granted' | 'refused'): void => {
+    const { firstBytes } = connection
+    if (firstBytes > 0) metrics.count('warren_first_bytes_total', { result }, firstBytes)
+  }
   return {
     gone,
     get isGone() {
       return gone.aborted
     },
-    grant: () => connection.grant(),
+    grant: () => {
+      count('granted')
+      connection.grant()
+    },
     refuse: error => {
-      if (!gone.aborted) connection.refuse(error)
+      if (gone.aborted) return
+      count('refused')
+      connection.refuse(error)
     }
   }
 }

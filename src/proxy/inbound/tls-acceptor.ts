@@ -28,6 +28,8 @@ export class TlsAcceptor {
     this.#options = options
     this.#server = createServer({
       ...TLS_POLICY,
+      // Else Node parses all the certificates of public authorities for a context that is replaced before it is used.
+      ca: [],
       requestCert: true,
       // A joiner has no certificate yet. Other peers without one are refused after the handshake.
       rejectUnauthorized: false,

@@ -86,9 +86,9 @@ export function joiningLeg(connection: RecordConnection, started?: Started): Joi
   return new RecordLeg(connection, new OneFlow(connection), started)
 }
 
-/** A pooled record connection on which the flow was granted. */
-export function pooledLeg(pooled: PooledConnection): ByteLeg {
-  return new RecordLeg(pooled.connection, new Pool(pooled))
+/** A pooled record connection on which the flow was granted. `sentFirst`: bytes of it that went with the request. */
+export function pooledLeg(pooled: PooledConnection, sentFirst = 0): ByteLeg {
+  return new RecordLeg(pooled.connection, new Pool(pooled), undefined, sentFirst)
 }
 
 /** A leg that is a TCP connection of sealed records to the other agent. */
@@ -113,11 +113,12 @@ class RecordLeg implements JoiningLeg, RecordConnectionEvents {
   #hasLeft = false
   #grace: NodeJS.Timeout | undefined
 
-  constructor(connection: RecordConnection, owner: Owner, theirs?: Started) {
+  constructor(connection: RecordConnection, owner: Owner, theirs?: Started, sentFirst = 0) {
     this.#connection = connection
     this.#owner = owner
     this.#theirs = theirs
-    this.#sentBefore = connection.counted.sentBytes
+    this.#sentBefore = connection.counted.sentBytes - sentFirst
+    this.#sentBytes = sentFirst
   }
 
   get deliveredBytes(): number {

@@ -43,6 +43,9 @@ export interface TryOrderInput {
  */
 export function tryOrder(input: TryOrderInput): Candidate[] {
   const { candidates, strategy, source, random = Math.random, isAllowed = () => true } = input
+  const [only] = candidates
+  // Whatever the strategy. Most services have one instance, and each connection comes here.
+  if (only !== undefined && candidates.length === 1) return isReady(only) && isAllowed(only) ? [only] : []
   const inOrder = (pool: readonly Candidate[], count: number) => firstOf(pool, count, isAllowed)
   switch (strategy) {
     case 'balanced':

@@ -12,6 +12,7 @@ import type { ProxyDeps } from '../deps.ts'
 import { errorFrame, helloFrame } from '../hello.ts'
 import { limitExceeded, type ProxyLimits } from '../limits.ts'
 import { endsFrom } from '../relay/index.ts'
+import { firstBytesOf } from './arrived-bytes.ts'
 import { Endpoint, type EndpointRequest, endpointKey } from './endpoint.ts'
 import type { EndpointDirectory } from './endpoint-socket.ts'
 import type { SourceFlows } from './source-flows.ts'
@@ -159,8 +160,10 @@ export class Endpoints {
   }
 
   async #serve(request: EndpointRequest, preferred: string | undefined, socket: Socket): Promise<void> {
-    const { hello, explicitEnd } = request
-    await this.#sourceFlows.carry({ ...request, preferred }, id => ({
+    const { hello, explicitEnd, protocol } = request
+    // A client that gets a hello waits for it.
+    const first = hello || protocol !== 'tcp' ? undefined : firstBytesOf(socket)
+    await this.#sourceFlows.carry({ ...request, preferred, first }, id => ({
       id,
       ends: opened => {
         if (hello) socket.write(helloFrame(id, spiffeIdOf(this.#deps.trustDomain, opened.candidate.address)))

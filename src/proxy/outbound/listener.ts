@@ -20,9 +20,10 @@ import {
 } from '../../listeners/index.ts'
 import { ClientLeg } from '../datagram/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import type { Cut, Flow } from '../flow/index.ts'
+import type { Cut, FirstBytes, Flow } from '../flow/index.ts'
 import { abortSocket, resetOnClose } from '../legs/index.ts'
-import { clientEnds, endsFrom } from '../relay/index.ts'
+import { clientEnds, endsFrom, type FlowEnd } from '../relay/index.ts'
+import { firstBytesOf } from './arrived-bytes.ts'
 import type { Strategy } from './balance.ts'
 import type { SourceHandle } from './endpoint.ts'
 import { give } from './endpoint-socket.ts'
@@ -233,13 +234,14 @@ class Listener {
       failed(WarrenError.from(err))
       return
     }
-    await this.#open(acquired, {
-      ends: ({ end }) => endsFrom(client, end),
-      refused: error => {
+    const handlers = {
+      ends: ({ end }: { end: FlowEnd }) => endsFrom(client, end),
+      refused: (error: WarrenError) => {
         abortSocket(client)
         failed(error)
       }
-    })
+    }
+    await this.#open(acquired, handlers, firstBytesOf(client))
   }
 
   async #openDatagrams(): Promise<DatagramFlow> {
@@ -259,11 +261,15 @@ class Listener {
     return await opened.promise
   }
 
-  async #open({ source, release }: AcquiredSource, handlers: Pick<SourceFlow, 'ends' | 'refused'>): Promise<void> {
+  async #open(
+    { source, release }: AcquiredSource,
+    handlers: Pick<SourceFlow, 'ends' | 'refused'>,
+    first?: FirstBytes
+  ): Promise<void> {
     const { destination, protocol, strategy } = this.#route
     let mine: Flow | undefined
     try {
-      await this.#sourceFlows.carry({ source, destination, protocol, strategy }, id => ({
+      await this.#sourceFlows.carry({ source, destination, protocol, strategy, first }, id => ({
         ...handlers,
         id,
         entered: flow => {

@@ -2,7 +2,7 @@ import { ErrorCode, type Logger, type Protocol, WarrenError, within } from '../.
 import { formatAddress, type Pattern, spiffeIdOf } from '../../identity/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { Candidate, ProxyDeps } from '../deps.ts'
-import { type Flow, type FlowTable, SAME_HOST } from '../flow/index.ts'
+import { type FirstBytes, type Flow, type FlowTable, SAME_HOST } from '../flow/index.ts'
 import { greet } from '../hello.ts'
 import type { Admission } from '../inbound/index.ts'
 import { discardEnd, type FlowEnd } from '../relay/index.ts'
@@ -20,6 +20,8 @@ export interface OpenRequest {
   readonly strategy: Strategy
   /** The instance to try first, if it still exists. */
   readonly preferred?: string | undefined
+  /** What its client has sent so far, if that may travel with the request for the flow. */
+  readonly first?: FirstBytes | undefined
 }
 
 /** An instance that granted the flow. */
@@ -60,8 +62,11 @@ export class Outbound {
    * Opens `flow` to an instance, and tries others when one fails. Rejects with an error of Connect or LIMIT_EXCEEDED.
    */
   async open(flow: Flow, request: OpenRequest, signal: AbortSignal): Promise<Reached & { readonly end: FlowEnd }> {
-    const attempt = (candidate: Candidate, limit: AbortSignal): Promise<FlowEnd> =>
-      candidate.local ? this.#openHere(flow, limit) : this.#openThere(flow, candidate, limit)
+    const attempt = (candidate: Candidate, limit: AbortSignal, isLast: boolean): Promise<FlowEnd> =>
+      // Bytes that were sent to one instance must not be sent to another one as well.
+      candidate.local
+        ? this.#openHere(flow, limit)
+        : this.#openThere(flow, candidate, limit, isLast ? request.first : undefined)
     const { candidate, result: end } = await this.#first(flow, request, signal, attempt, discardEnd)
     return { candidate, end }
   }
@@ -83,13 +88,15 @@ export class Outbound {
     return end
   }
 
-  #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal): Promise<FlowEnd> {
+  #openThere(flow: Flow, candidate: Candidate, signal: AbortSignal, first?: FirstBytes): Promise<FlowEnd> {
     const multipath = this.#deps.local.isMultipath?.(flow.sourceId ?? '') === true
-    const request = { destination: candidate, protocol: flow.protocol, flowId: flow.id, multipath, room: flow.room }
-    return this.#onSession(flow, candidate, signal, async session => {
+    const { id: flowId, protocol, room } = flow
+    const request = { destination: candidate, protocol, flowId, multipath, room, first }
+    const use = async (session: ClientSession): Promise<FlowEnd> => {
       const end = await session.open(request, signal)
       return end.kind === 'capsules' ? end : { ...end, resuming: this.#resumer }
-    })
+    }
+    return this.#onSession(flow, candidate, signal, use, first)
   }
 
   // A warm session may have died unnoticed; the same instance then gets a second attempt on a new one.
@@ -97,7 +104,8 @@ export class Outbound {
     flow: Flow,
     candidate: Candidate,
     signal: AbortSignal,
-    use: (session: ClientSession) => Promise<T>
+    use: (session: ClientSession) => Promise<T>,
+    first?: FirstBytes
   ): Promise<T> {
     const { sourceId } = flow
     if (sourceId === undefined) throw new WarrenError(ErrorCode.Internal, 'a flow without a local source was sent out')
@@ -109,7 +117,8 @@ export class Outbound {
       try {
         return await use(session)
       } catch (err) {
-        if (signal.aborted || retried || session.isSound) throw translate(err, candidate)
+        const isFinal = signal.aborted || retried || session.isSound || first?.areSent === true
+        if (isFinal) throw translate(err, candidate)
       }
     }
   }
@@ -118,7 +127,7 @@ export class Outbound {
     flow: Flow,
     request: OpenRequest,
     signal: AbortSignal,
-    attempt: (candidate: Candidate, limit: AbortSignal) => Promise<T>,
+    attempt: (candidate: Candidate, limit: AbortSignal, isLast: boolean) => Promise<T>,
     discard: (result: T) => void = () => {}
   ): Promise<{ readonly candidate: Candidate; readonly result: T }> {
     flow.trace?.step('choose instance')
@@ -137,8 +146,8 @@ export class Outbound {
         this.#flows.charge(flow, [flow.sourceId])
         const isLast = index === order.length - 1
         const result = isLast
-          ? await attempt(candidate, signal)
-          : await within(share(), [signal], limit => attempt(candidate, limit))
+          ? await attempt(candidate, signal, isLast)
+          : await within(share(), [signal], limit => attempt(candidate, limit, isLast))
         // The flow was cut during the request, by a change that the other agent may not know of.
         if (flow.signal.aborted) {
           discard(result)

@@ -10,7 +10,7 @@ import {
 import { formatAddress, type Pattern } from '../../identity/index.ts'
 import { EXPECTED_CARRIER } from '../carriers/index.ts'
 import type { ProxyDeps } from '../deps.ts'
-import { type Cut, type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
+import { type Cut, type FirstBytes, type Flow, type FlowTable, newFlowId } from '../flow/index.ts'
 import { type FlowEnd, type FlowEnds, joinFlow } from '../relay/index.ts'
 import { OPEN_TIMEOUT_MS, UDP_IDLE_MS } from '../timing.ts'
 import type { Strategy } from './balance.ts'
@@ -25,6 +25,8 @@ export interface FlowRequest {
   readonly strategy: Strategy
   /** The instance to try first, if it still exists. */
   readonly preferred?: string | undefined
+  /** What its client has sent so far; undefined if it waits for an answer first. */
+  readonly first?: FirstBytes | undefined
 }
 
 export interface SourceFlowsOptions {
@@ -65,7 +67,7 @@ export class SourceFlows {
 
   /** Resolves when the flow has ended, or was refused. */
   async carry(request: FlowRequest, make: (id: string) => SourceFlow): Promise<void> {
-    const { source, destination, protocol, strategy, preferred } = request
+    const { source, destination, protocol, strategy, preferred, first } = request
     const { id, ends, entered, cut: onCut, refused } = make(newFlowId())
     let flow: Flow
     try {
@@ -81,9 +83,10 @@ export class SourceFlows {
       const opened = await within(
         OPEN_TIMEOUT_MS,
         [signal, this.#stopping],
-        limit => this.#outbound.open(flow, { destination, protocol, strategy, preferred }, limit),
+        limit => this.#outbound.open(flow, { destination, protocol, strategy, preferred, first }, limit),
         new ShortSignal()
       )
+      first?.settle()
       const joined = ends(opened)
       const { udpIdleMs: idleMs = UDP_IDLE_MS } = this.#deps
       this.#flows.opened(flow)

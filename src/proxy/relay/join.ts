@@ -42,7 +42,10 @@ function joinBytes(flow: Flow, { localIs, local, far }: Extract<FlowEnds, { prot
     case 'records': {
       flow.isOnFastPath = true
       flow.carrier = carrierOf(far.connection.connection) ?? flow.carrier
-      const pooled = pooledLeg(far.connection)
+      const sentFirst = localIs === 'source' ? far.connection.firstBytes : 0
+      flow.bytesOut += sentFirst
+      if (sentFirst > 0) flow.pace?.use(sentFirst)
+      const pooled = pooledLeg(far.connection, sentFirst)
       const leg = resumable(flow, far, nearSide, pooled, next => moves.onStream(joined, next, leg))
       const joined = join(leg)
       // The move must not happen in the middle of a read.

@@ -7,6 +7,7 @@ import {
   dialFastPath,
   type FastPathBudget,
   type FastPathCuts,
+  FIRST_BYTES_VERSION,
   MAX_POOLED_PER_SESSION,
   noteCarrier,
   PooledConnection,
@@ -24,6 +25,13 @@ const WINDOW_MS = 1_000
 const BETTER_TIMEOUT_MS = 1_000
 /** The largest even number that fits in a preamble. */
 const LAST_ID = 0xffff_fffe
+
+/** A pooled connection without a flow. */
+export interface IdleConnection {
+  readonly pooled: PooledConnection
+  /** By the monotonic clock. */
+  readonly sinceMs: number
+}
 
 export interface ClientFastPathOptions {
   readonly dialled: Dialled
@@ -50,7 +58,7 @@ export class ClientFastPath {
   #cuts: FastPathCuts | undefined
   readonly #pooled = new Map<number, PooledConnection>()
   /** Connections without a flow, the most recently used one last. */
-  readonly #idle: { readonly pooled: PooledConnection; readonly sinceMs: number }[] = []
+  readonly #idle: IdleConnection[] = []
   #nextId = 2
   #dialling = 0
   #missed = 0
@@ -72,11 +80,18 @@ export class ClientFastPath {
   }
 
   /** Removes and returns an idle pooled connection, if there is one. */
-  take(): PooledConnection | undefined {
+  take(): IdleConnection | undefined {
     for (let last = this.#idle.pop(); last !== undefined; last = this.#idle.pop()) {
-      if (last.pooled.connection.isIdle) return last.pooled
+      if (last.pooled.connection.isIdle) return last
     }
     return undefined
+  }
+
+  /** Whether the first bytes of a flow may travel with the request for it on such a connection. */
+  takesFirstBytes({ sinceMs }: IdleConnection): boolean {
+    const { dialled, nowMs, thresholds } = this.#options
+    const { fastPath = 0 } = dialled.versions
+    return fastPath >= FIRST_BYTES_VERSION && nowMs() - sinceMs < thresholds.freshMs
   }
 
   /** Counts a flow for which there was none: if there are many, fast-path connections are pooled for later flows. */

@@ -1,48 +1,24 @@
 import type { ClientHttp2Stream } from 'node:http2'
-import { ErrorCode, type Logger, type Metrics, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
+import { ErrorCode, raceAbort, silentMetrics, WarrenError } from '../../core/index.ts'
 import type { Path } from '../carriers/index.ts'
-import type { PacketPort } from '../datagram/packet/index.ts'
-import type { Candidate, ProvenWorkload, ProxyDeps, TlsCredentials } from '../deps.ts'
-import { type FastPathBudget, PooledConnectionLost, type UpgradeThresholds } from '../fastpath/index.ts'
+import type { Candidate, ProxyDeps, TlsCredentials } from '../deps.ts'
+import { MAX_FIRST_BYTES, PooledConnectionLost } from '../fastpath/index.ts'
 import { codeOf } from '../flow/index.ts'
 import type { CapsulesEnd, RecordsEnd, StreamEnd } from '../relay/index.ts'
 import type { Dialled } from '../tls/index.ts'
-import { type Beside, besideOf, type FindBeside } from './beside.ts'
+import { type Beside, besideOf } from './beside.ts'
 import { ClientFastPath } from './client-fastpath.ts'
 import { ClientResume } from './client-resume.ts'
+import type { ClientSessionOptions } from './client-session-options.ts'
 import { endSession } from './end-session.ts'
 import { FlowAsks } from './flow-asks.ts'
 import { FlowPlaces } from './flow-places.ts'
 import { connectHeaders, type FlowRequest, pooledOpen, preflightHeaders, requireSupport } from './flow-request.ts'
 import { asksForTwoPaths, HEADER } from './headers.ts'
-import type { Liveness, Watched } from './liveness.ts'
+import type { Watched } from './liveness.ts'
 import { PacketPath } from './packet-path.ts'
 import { ProvenEnds } from './proven-ends.ts'
 import { positionIn, type ResumeRequest, resumeHeaders } from './resume-request.ts'
-
-export interface ClientSessionOptions {
-  readonly sourceId: string
-  readonly destination: Candidate
-  readonly path: Path
-  /** The certificate it was opened with; a renewed one needs a new session. */
-  readonly certPem: string
-  /** The identity that the destination's certificate proved. */
-  readonly proven: ProvenWorkload
-  /** Returns the wall clock: certificates have dates. */
-  readonly wallMs: () => number
-  readonly nowMs: () => number
-  readonly liveness: Liveness
-  /** The UDP side of the data port; undefined if datagrams must not use it. */
-  readonly packets: PacketPort | undefined
-  /** Places for fast-path connections of this agent. */
-  readonly fastPath: FastPathBudget
-  readonly upgradeThresholds: UpgradeThresholds
-  readonly beside: FindBeside | undefined
-  /** Called when the other agent does not answer, once for each such silence. */
-  readonly onSilent: () => void
-  readonly log: Logger
-  readonly metrics?: Metrics | undefined
-}
 
 /** A warm session from one workload of this host to a workload elsewhere. */
 export class ClientSession {
@@ -258,12 +234,13 @@ export class ClientSession {
   async #openOnPooledConnection(request: FlowRequest, signal: AbortSignal): Promise<RecordsEnd | undefined> {
     // Where memory is scarce a stream needs less of it.
     if (request.room?.isScarce === true) return undefined
-    const connection = this.#fastPath?.take()
-    if (connection === undefined) {
+    const idle = this.#fastPath?.take()
+    if (idle === undefined) {
       this.#fastPath?.missed()
       return undefined
     }
     const { flowId } = request
+    const { pooled: connection } = idle
     try {
       this.#places.take()
     } catch (err) {
@@ -278,14 +255,21 @@ export class ClientSession {
       this.#places.give()
       this.#closeIfSpent()
     }
-    const answer = connection.ask(pooledOpen(request), onFree)
+    // Who resumes a flow counts and keeps all of its bytes, from the first one on.
+    const isTaken = this.#resume === undefined && this.#fastPath?.takesFirstBytes(idle) === true
+    const first = isTaken ? request.first?.send(MAX_FIRST_BYTES) : undefined
+    const answer = connection.ask(pooledOpen(request), onFree, first)
     try {
       await this.#asks.waiting(answer.reject, () => raceAbort(answer.promise, signal))
       const link = this.#resume?.linkOf({ id: connection.id, number: connection.number })
       return { kind: 'records', connection, thresholds: this.#options.upgradeThresholds, link }
     } catch (err) {
       // The other agent drops a flow that it may have granted.
-      if (err instanceof PooledConnectionLost && !signal.aborted) return undefined
+      if (err instanceof PooledConnectionLost && !signal.aborted) {
+        if (first === undefined) return undefined
+        // The workload may have acted on the first bytes.
+        throw new WarrenError(ErrorCode.FlowCut, err.cut?.text ?? 'the link to the other agent was lost')
+      }
       // After a refusal another flow may be on it by now, unless it is lost.
       if (isOurs || connection.connection.isClosed) connection.abort('link')
       throw err

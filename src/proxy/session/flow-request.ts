@@ -3,7 +3,7 @@ import { ErrorCode, type Protocol, WarrenError } from '../../core/index.ts'
 import { formatAddress } from '../../identity/index.ts'
 import type { Candidate } from '../deps.ts'
 import type { PooledOpen } from '../fastpath/index.ts'
-import type { FlowRoom } from '../flow/index.ts'
+import type { FirstBytes, FlowRoom } from '../flow/index.ts'
 import { CONNECT_UDP, HEADER, twoPathsHeader } from './headers.ts'
 
 /** The request for a flow to the destination's agent. */
@@ -15,6 +15,8 @@ export interface FlowRequest {
   readonly multipath?: boolean
   /** The room of its waiting bytes. */
   readonly room?: FlowRoom | undefined
+  /** Its first bytes, which may travel with the request. */
+  readonly first?: FirstBytes | undefined
 }
 
 /** Throws UNSUPPORTED unless the other agent carries the protocol: Node would throw, and it would not understand. */

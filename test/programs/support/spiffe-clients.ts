@@ -6,8 +6,8 @@ import { isInstalled } from '../../harness/index.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..', '..')
 const SOURCES = join(import.meta.dirname, '..', 'spiffe-clients')
-/** Where the clients are built, and stay: the first time takes minutes. */
-export const DIRECTORY: string = join(ROOT, 'node_modules', '.cache', 'warren-spiffe-clients')
+/** Where the clients are built, and stay, for this checkout alone: environments of Python know where they are. */
+export const DIRECTORY: string = join(ROOT, 'out', 'programs', 'spiffe-clients')
 const LIST = join(DIRECTORY, 'clients.json')
 const BUILD_MS = 900_000
 const GO = { GOFLAGS: '-modcacherw', GOTOOLCHAIN: 'local' }
@@ -80,7 +80,10 @@ async function attempt(command: string, args: readonly string[], cwd: string): P
     await promisify(execFile)(command, [...args], options)
     return undefined
   } catch (err) {
-    const text = String((err as { stderr?: string }).stderr || err).trim()
+    const { killed, stderr } = err as { killed?: boolean; stderr?: string }
+    // Its last line would name what was being built, as if that had failed.
+    if (killed === true) return { missing: `not built here: ${command} took more than ${BUILD_MS / 60_000} minutes` }
+    const text = String(stderr || err).trim()
     return { missing: `cannot be built here: ${text.split('\n').at(-1)?.slice(0, 200)}` }
   }
 }
