@@ -34,8 +34,10 @@ export class Load {
   }
 
   /** The final target of connections. It lives as long as the scope. */
-  async target(verb: 'target' | 'udp-target', where: string): Promise<void> {
-    await new Program(this.#scope, this.#enter([this.#file, verb, where])).says(/listening/)
+  async target(verb: 'target' | 'udp-target', where: string): Promise<Program> {
+    const program = new Program(this.#scope, this.#enter([this.#file, verb, where]))
+    await program.says(/listening/)
+    return program
   }
 
   /** Runs one measurement. Resolves with its figures, by name. */

@@ -34,13 +34,22 @@ export function describeMachine(): string {
 
 export const loadNow = (): readonly number[] => loadavg().map(value => Number(value.toFixed(2)))
 
-/** How the median of `result` compares with the best of the other programs; undefined if there is none. */
-export function ratio(measured: Measured, result: Result): number | undefined {
-  const medians = measured.results
-    .filter(({ ours, values }) => !ours && values.length > 0)
-    .map(({ values }) => median(values))
-  const others = medians.filter(Number.isFinite)
-  return result.ours && others.length > 0 ? median(result.values) / best(others, measured.better) : undefined
+/**
+ * How `result` compares with the best of the other programs: the ratio of the medians, and, where all rounds have both, between which
+ * ratios that of a pair of rounds lies with a confidence of 95 %. Undefined if there is no other.
+ */
+export function ratio(measured: Measured, result: Result): string | undefined {
+  const others = measured.results.filter(({ ours, values }) => !ours && Number.isFinite(median(values)))
+  if (!result.ours || others.length === 0) return undefined
+  const reference = best(
+    others.map(({ values }) => median(values)),
+    measured.better
+  )
+  const share = `${(median(result.values) / reference).toFixed(2)} ×`
+  const other = others.find(({ values }) => median(values) === reference)?.values ?? []
+  return other.length === result.values.length && other.length > 1
+    ? `${share}, ${interval(result.values, other)}`
+    : share
 }
 
 /** The build that `--before` or `--against` leads to, as its column is called. */
@@ -48,9 +57,16 @@ export const BEFORE = 'warren before'
 
 /** The ratios of each round, as text: what else the machine did in a round was done to both. */
 function pairedRatio(now: readonly number[], before: readonly number[]): string {
-  const ratios = now.map((value, round) => value / (before[round] ?? Number.NaN))
-  const [from, to] = medianInterval(ratios)
-  return `now ${median(ratios).toFixed(2)} × of it, ${from.toFixed(2)} to ${to.toFixed(2)}`
+  return `now ${median(ratiosOf(now, before)).toFixed(2)} × of it, ${interval(now, before)}`
+}
+
+function interval(now: readonly number[], before: readonly number[]): string {
+  const [from, to] = medianInterval(ratiosOf(now, before))
+  return `${from.toFixed(2)} to ${to.toFixed(2)}`
+}
+
+function ratiosOf(now: readonly number[], before: readonly number[]): readonly number[] {
+  return now.map((value, round) => value / (before[round] ?? Number.NaN))
 }
 
 /** A table in Markdown: a line for each measure, a column for each contender. */
@@ -69,10 +85,7 @@ export function markdown({ suite, machine, rounds, load, measures }: Report): st
       const share = ratio(measured, result)
       const now = measured.results.find(({ contender }) => contender === 'warren')
       const paired = name === BEFORE && now !== undefined ? pairedRatio(now.values, result.values) : undefined
-      const notes = [
-        ...(share === undefined ? [] : [`${share.toFixed(2)} ×`]),
-        ...(paired === undefined ? [] : [paired])
-      ]
+      const notes = [...(share === undefined ? [] : [share]), ...(paired === undefined ? [] : [paired])]
       return `${figure(median(result.values))}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`
     })
     const direction = measured.better === 'more' ? 'more is better' : 'less is better'

@@ -23,6 +23,13 @@ double now_s(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+// Processor time of this process so far.
+double cpu_ms(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return (double)used.tv_sec * 1e3 + (double)used.tv_nsec / 1e6;
+}
+
 struct sockaddr_in address(const char *host_port) {
   char host[64] = {0};
   const char *colon = strrchr(host_port, ':');

@@ -28,6 +28,7 @@ int run_udp(const char *host_port, int count, size_t size, int rate);
 
 _Noreturn void die(const char *what);
 double now_s(void);
+double cpu_ms(void);
 struct sockaddr_in address(const char *host_port);
 // What a place begins with that is no path of a unix socket: tcp:HOST:PORT.
 #define TCP "tcp:"

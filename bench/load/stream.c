@@ -135,7 +135,8 @@ int run_echo(const char *place, uint64_t bytes) {
       if (got > 0) received += (uint64_t)got;
     }
   }
-  printf("{\"megabytesPerSecond\":%.1f}\n", (double)bytes / 1e6 / (now_s() - started));
+  double seconds = now_s() - started;
+  printf("{\"megabytesPerSecond\":%.1f,\"cpuMs\":%.1f}\n", (double)bytes / 1e6 / seconds, cpu_ms());
   return 0;
 }
 

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { ErrorCode, stopReading, WarrenError } from '../core/index.ts'
 import { truncated, type Witness } from './witness.ts'
+import { weighYoung } from './young-weight.ts'
 
 const NOTHING = Buffer.alloc(0)
 /**
@@ -29,6 +30,7 @@ export function surfaceTruncation<S extends Socket>(socket: S, witness: Witnesse
   const push = socket.push.bind(socket)
   // Own property of this one socket: `end` itself comes too late, since a reader may already have accepted it as clean.
   socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+    if (chunk instanceof Uint8Array) weighYoung(chunk.length)
     if (chunk !== null || socket.destroyed) return push(chunk, encoding)
     const isProbed = isOpen(socket) && socket.writableLength === 0
     const end = (): void => {

@@ -57,6 +57,10 @@ export class Actor {
     scope.defer(() => this.kill())
   }
 
+  get pid(): number {
+    return this.#child.pid ?? Number.NaN
+  }
+
   /** Makes a call of its library. Rejects with an ActorError. */
   async call<T = object>(call: string, args: object = {}): Promise<T> {
     if (this.#hasEnded) throw new Error(`the actor of ${this.#language.name} has ended\n${this.#stderr}`)

@@ -232,8 +232,11 @@ test('a registration stays the same while the program of its agent is replaced',
     assert.ok(id)
     assert.equal(after.get(`${address('echo')}.a`), id)
   }
-  // Nobody has registered anew beside it.
-  assert.equal(after.size, before.size)
+  // Nobody has registered anew beside it. A source on the other host is registered for as long as it has connections, so it comes
+  // and goes with each of these.
+  const served = (found: ReadonlyMap<string, string>): string[] =>
+    [...found.keys()].filter(address => address.endsWith('.a')).sort()
+  assert.deepEqual(served(after), served(before))
 })
 
 test('after a restart of its agent a server is reachable again, and open connections were cut', async () => {

@@ -71,6 +71,101 @@ if child == 0:
 print(json.dumps(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
 `
 
+const READS = `
+import asyncio, json, socket, sys
+from warren import aio
+from warren._hello import Peer
+
+
+class Agent:
+    pass
+
+
+async def pair():
+    ours, other = socket.socketpair()
+    other.setblocking(False)
+    return await aio._stream(ours, Peer("", "", ""), Agent(), False, lambda: None), other
+
+
+async def order():
+    """Pieces of all sizes, read in all the ways, in the order in which they were sent."""
+    stream, other = await pair()
+    sent = bytes(number % 251 for number in range(400_000))
+
+    async def send():
+        at = 0
+        while at < len(sent):
+            size = (at * 7919) % 30_011 + 1
+            await asyncio.get_running_loop().sock_sendall(other, sent[at : at + size])
+            at += size
+        other.shutdown(socket.SHUT_WR)
+
+    sending = asyncio.create_task(send())
+    got = b""
+    while not stream.reader.at_eof():
+        turn = len(got) % 4
+        if turn == 0:
+            got += await stream.reader.read(70_000)
+        elif turn == 1:
+            got += await stream.reader.read(10)
+        elif turn == 2:
+            got += await stream.reader.readuntil(b"\\x05") if len(got) < 300_000 else await stream.reader.read(1)
+        else:
+            got += await stream.reader.readexactly(3) if len(got) < 300_000 else await stream.reader.read(5)
+    await sending
+    await stream.close()
+    return got == sent
+
+
+async def cancelled():
+    """A read that is cancelled in the turn in which bytes come loses none."""
+    stream, other = await pair()
+    lost = 0
+    for attempt in range(200):
+        reading = asyncio.create_task(stream.reader.read(100))
+        await asyncio.sleep(0)
+        other.send(b"ab")
+        for _ in range(attempt % 4):
+            await asyncio.sleep(0)
+        reading.cancel()
+        try:
+            got = await reading
+        except asyncio.CancelledError:
+            got = b""
+        other.send(b"cd")
+        got += await stream.reader.readexactly(4 - len(got))
+        lost += got != b"abcd"
+    await stream.close()
+    return lost
+
+
+async def fair():
+    """A read that never waits leaves the other tasks their turns."""
+    stream, other = await pair()
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    for _ in range(1000):
+        other.send(b"a")
+        await stream.reader.read(1)
+    counting.cancel()
+    await stream.close()
+    return turns > 10
+
+
+async def main():
+    print(json.dumps([await order(), await cancelled(), await fair()]))
+
+
+asyncio.run(main())
+`
+
 test('each way in which a socket of Python reads or writes says that its connection was cut', async t => {
   if (!needsCommand(t, 'python3')) return
   assert.deepEqual(await run(CUTS), [])
@@ -79,4 +174,9 @@ test('each way in which a socket of Python reads or writes says that its connect
 test('a child of a process whose threads connect at this moment can connect', async t => {
   if (!needsCommand(t, 'python3')) return
   assert.equal(await run(FORK), 0)
+})
+
+test('reads of asyncio return all bytes in order, also when one is cancelled, and leave other tasks their turns', async t => {
+  if (!needsCommand(t, 'python3')) return
+  assert.deepEqual(await run(READS), [true, 0, true])
 })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import {
   asRoot,
+  IS_LONG,
   isInstalled,
   needsCommand,
   Program,
@@ -18,12 +19,13 @@ import { closed, dial, endOf, hashAll, readAll, readBytes, writeMany } from '../
 import { brokered, type Course, type Pair, plain } from './paths.ts'
 
 const MIB = 1024 * 1024
-/** Of the large transfer, each way. By hand: TEST_CONFORMANCE_MIB=1024. */
-const LARGE_BYTES = Number(process.env['TEST_CONFORMANCE_MIB'] ?? 64) * MIB
+/** Of the large transfer, each way. By hand: TEST_CONFORMANCE_MIB=1024. What memory a flow takes: test/integration/bulk.test.ts too. */
+const LARGE_BYTES = Number(process.env['TEST_CONFORMANCE_MIB'] ?? (IS_LONG ? 64 : 20)) * MIB
 /** What may be on its way to a reader that has stalled, buffers of the kernel included. */
 const MAX_STALLED_BYTES = 4 * MIB
-const MAX_GROWTH_BYTES = 64 * MIB
-const FLOWS_AT_ONCE = 1_000
+/** Below what is transferred each way, or it would say nothing. */
+const MAX_GROWTH_BYTES = Math.min(64 * MIB, LARGE_BYTES)
+const FLOWS_AT_ONCE = IS_LONG ? 1_000 : 200
 /** From the loss of the other agent, or of the link, until the workload sees it: what Liveness promises is below. */
 const CUT_WITHIN_MS = 10_000
 

@@ -68,15 +68,12 @@ export async function brokered(scope: Scope, carrier: Carrier): Promise<Course> 
     const host = hosts[index]
     const agent = new TestAgent(scope, { name, args, ...(host !== undefined && { host }) })
     const [founder] = agents
-    const how =
-      founder === undefined
-        ? ['--init', 'example.org']
-        : ['--join', (await founder.cli('token', 'create', name)).trim()]
+    const how = founder === undefined ? ['--init', 'example.org'] : ['--join', await founder.token(name)]
     agents.push(await agent.start([...how, ...args]))
   }
   const [near, far = near] = agents
   if (near === undefined || far === undefined) throw new Error('no agents')
-  await near.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await near.allow('dev.*.*.*', 'dev.*.*.*')
   await Promise.all(agents.map(agent => agent.sees(agents.length - 1)))
   await Promise.all(agents.map(agent => agent.follows(near)))
 

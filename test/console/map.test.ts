@@ -46,8 +46,9 @@ test('a map of 500 hosts and 5,000 workloads pans at every size, and TEST_FRAMES
       t.diagnostic(`${perFrameMs.toFixed(1)} ms of work in a frame`)
       return perFrameMs
     }
-    // Two threads of one core slow each other down, also by this clock: one of three drags has to be undisturbed.
-    const leastMs = Math.min(await drag(), await drag(), await drag())
+    // Two threads of one core slow each other down, also by this clock: where the bound holds, one of three drags has to be
+    // undisturbed.
+    const leastMs = isQuiet ? Math.min(await drag(), await drag(), await drag()) : await drag()
     assert.ok(leastMs > 0, 'the map was drawn')
     if (isQuiet) assert.ok(leastMs <= FRAME_MS, `${leastMs.toFixed(1)} ms`)
   }

@@ -17,7 +17,7 @@ export {
 export { listenersOf } from './listeners.ts'
 export { localCall, type Reply } from './local-call.ts'
 export { createNattedHosts, type NattedHosts } from './nat.ts'
-export { asRoot, isInstalled, needsCommand, needsRoot } from './needs.ts'
+export { asRoot, IS_LONG, isInstalled, needsCommand, needsRoot } from './needs.ts'
 export { buildCommit, commitOf, hasSameModules } from './other-build.ts'
 export { type Outcome, Program, type ProgramOptions } from './program.ts'
 export { needsRuntime, type RuntimeName } from './runtimes.ts'

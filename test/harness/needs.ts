@@ -1,6 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import type { TestContext } from 'node:test'
 
+/**
+ * Whether `npm run test:long` runs: then tests whose rounds and bytes are a choice take as many as their guarantee names, and
+ * otherwise as many as find a fault that is there.
+ */
+export const IS_LONG = process.env['TEST_LONG'] === 'yes'
+
 /** The options of a test that only root can run: for others it is skipped, and the report says why. */
 export const asRoot: { skip: string | false } = {
   skip: process.getuid?.() === 0 ? false : 'needs root, for network namespaces and other users'

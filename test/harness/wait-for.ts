@@ -1,9 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises'
 
 const POLL_MS = 25
+const MAX_POLL_MS = 500
 
 /**
- * The first truthy value of `probe`, asked again and again. Rejects after `timeoutMs` and says what it waited for; what
+ * The first truthy value of `probe`, asked again and again, after a pause as long as the last probe took. Rejects after `timeoutMs` and says what it waited for; what
  * the last probe threw is the cause.
  */
 export async function waitFor<T>(
@@ -14,6 +15,7 @@ export async function waitFor<T>(
   const deadline = performance.now() + timeoutMs
   let cause: unknown
   for (;;) {
+    const startMs = performance.now()
     try {
       const value = await probe()
       if (value) return value as Exclude<T, undefined | null | false>
@@ -21,8 +23,10 @@ export async function waitFor<T>(
     } catch (err) {
       cause = err
     }
-    if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms for ${description}`, { cause })
-    await pause(POLL_MS)
+    const endMs = performance.now()
+    if (endMs > deadline) throw new Error(`waited ${timeoutMs} ms for ${description}`, { cause })
+    // A probe that is a command would otherwise use up a processor, which whoever is waited for may need.
+    await pause(Math.max(POLL_MS, Math.min(endMs - startMs, MAX_POLL_MS)))
   }
 }
 

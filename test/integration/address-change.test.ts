@@ -25,7 +25,7 @@ test('a host whose address changes is found at its new one, and its flows are di
   const hosts = await createHosts(scope, 'a', 'b')
   const [host] = hosts
   const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

@@ -40,7 +40,7 @@ test('no line is missing at a receiver after the agent was killed and a receiver
   const a = new TestAgent(scope, { name: 'a', args: [] })
   await a.start(['--init', 'example.org', ...args])
   const pushes = async () => (JSON.parse(await a.cli('status', '--json')) as Pushes).auditPushes
-  await a.cli('allow', 'dev.cli.*.*', 'dev.web.*.*')
+  await a.allow('dev.cli.*.*', 'dev.web.*.*')
   await waitFor(() => collector.text.includes('"rule-changed"'), 'the change of the policy at the collector')
   await waitFor(async () => /503/.test((await pushes())[1]?.problem ?? ''), 'the failure in the status')
   assert.match(
@@ -50,7 +50,7 @@ test('no line is missing at a receiver after the agent was killed and a receiver
   assert.match(await a.cli('status'), /audit push +syslog\+tcp:/)
   assert.equal((await pushes())[1]?.through, 0)
 
-  await a.cli('allow', 'dev.two.*.*', 'dev.web.*.*')
+  await a.allow('dev.two.*.*', 'dev.web.*.*')
   const lines = (): string[] => readFileSync(join(a.stateDir, 'audit.log'), 'utf8').split('\n').slice(0, -1)
   const hasChanges = (count: number): boolean =>
     lines().filter(line => line.includes('"rule-changed"')).length === count
@@ -58,7 +58,7 @@ test('no line is missing at a receiver after the agent was killed and a receiver
   await a.kill()
   slow.state.isOpen = true
   await a.start(args)
-  await a.cli('allow', 'dev.three.*.*', 'dev.web.*.*')
+  await a.allow('dev.three.*.*', 'dev.web.*.*')
   await waitFor(() => hasChanges(3), 'the changes in the log')
   const count = lines().length
   for (const seqs of [() => collector.seqs, () => seqsIn(slow.state.body)]) {

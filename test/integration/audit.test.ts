@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { scopeOf, startPair, type TestAgent, waitFor } from '../harness/index.ts'
+import { scopeOf, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 interface RecordView {
   readonly seq: number
@@ -129,14 +129,16 @@ test('an agent that is killed in the middle of a line repairs its log at the nex
 })
 
 test('an audit log that cannot be opened keeps the agent from starting, with the reason', async t => {
-  const [a, b] = await startPair(scopeOf(t))
-  await a.stop()
+  const a = new TestAgent(scopeOf(t), { name: 'a', args: [] })
+  const init = ['--init', 'example.org']
   const path = join(a.stateDir, '..', 'open.log')
   writeFileSync(path, '', { mode: 0o644 })
   await assert.rejects(
-    a.start(['--audit', path]),
+    a.start([...init, '--audit', path]),
     /STATE_UNUSABLE: \S+open\.log has mode 644: it is open to other users/
   )
-  await assert.rejects(a.start(['--audit', 'audit.log']), /--audit "audit\.log" is neither "on" nor an absolute path/)
-  assert.ok(b.pid > 0)
+  await assert.rejects(
+    a.start([...init, '--audit', 'audit.log']),
+    /--audit "audit\.log" is neither "on" nor an absolute path/
+  )
 })

@@ -57,7 +57,7 @@ async function join3(
 test('joins and renewals go on without the founding host, through an authority that was added', async t => {
   const scope = scopeOf(t)
   const [a, b, c] = await join3(scope, QUICK)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await Promise.all([b.follows(a), c.follows(a)])
 
   assert.match((await b.attempt(['authority', 'add', 'c'])).stderr, /NOT_AUTHORITY: the root key is not on this host/)
@@ -77,7 +77,7 @@ test('joins and renewals go on without the founding host, through an authority t
 
   await a.kill()
   const d = new TestAgent(scope, { name: 'd', args: QUICK })
-  await d.start(['--join', (await b.cli('token', 'create', 'd')).trim(), ...QUICK])
+  await d.start(['--join', await b.token('d'), ...QUICK])
   await Promise.all([d.sees(2), c.sees(2)])
   const serve = c.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')
@@ -98,7 +98,7 @@ test('an authority that is removed admits nobody and what it admitted stays; an 
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const joined = async (name: string): Promise<TestAgent> => {
-    const token = (await b.cli('token', 'create', name)).trim()
+    const token = await b.token(name)
     return await new TestAgent(scope, { name, args: [] }).start(['--join', token])
   }
   await a.cli('authority', 'add', 'b')

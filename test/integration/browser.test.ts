@@ -54,7 +54,7 @@ async function mesh(t: TestContext): Promise<Mesh | undefined> {
     }
     await Promise.all(sites.map(expose))
   }
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.{one,two,three}.default')
+  await serverAgent.allow('dev.*.*.*', 'dev.web.{one,two,three}.default')
   await Promise.all(['one', 'two', 'closed'].map(site => clientAgent.knows(`dev.web.${site}.default`)))
   await clientAgent.follows(serverAgent)
   const resolv = join(scope.directory(), 'resolv.conf')

@@ -46,7 +46,7 @@ before(async () => {
   b = await new TestAgent(scope, { name: 'b', args: ['--join', tokens[0]?.trim() ?? '', ...DEBUG] }).start()
   c = await new TestAgent(scope, { name: 'c', args: ['--join', tokens[1]?.trim() ?? '', ...DEBUG] }).start()
   await Promise.all([a, b, c].map(agent => agent.sees(2)))
-  await a.cli('allow', '*.*.*.*', SITE)
+  await a.allow('*.*.*.*', SITE)
   await Promise.all([b.follows(a), c.follows(a)])
   serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

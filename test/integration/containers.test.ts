@@ -25,7 +25,7 @@ interface Stage {
 async function stage(t: TestContext): Promise<Stage> {
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   const spiffe = join(a.runtimeDir, 'spiffe.sock')
   const mounts = [a.socket, a.adminSocket, spiffe, join(a.runtimeDir, 'endpoints'), join(a.runtimeDir, 'w')]
   const host = await Probe.start(scope)

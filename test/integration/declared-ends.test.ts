@@ -12,7 +12,7 @@ const OWN = process.getuid?.() ?? 0
 /** Two hosts: a serves `port` as declared, b has a declared listener that leads there. Returns its port. */
 async function declaredPair(scope: Scope, protocol: 'tcp' | 'udp', port: number) {
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'prod.shop.*.*', 'prod.data.*.*')
+  await a.allow('prod.shop.*.*', 'prod.data.*.*')
   const local = await freePort()
   const restart = async (agent: TestAgent, content: object): Promise<void> => {
     const directory = scope.directory()

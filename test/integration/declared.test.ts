@@ -119,7 +119,7 @@ async function fifty(scope: Scope) {
   writeAll('1', 'prod.shop.first.default')
   const agent = new TestAgent(scope, { name: 'a', args: ['--config', file] })
   await agent.start(['--init', 'example.org', '--config', file])
-  await agent.cli('allow', 'prod.shop.*.*', 'prod.echo.*.*')
+  await agent.allow('prod.shop.*.*', 'prod.echo.*.*')
   const running = async (): Promise<void> => {
     await waitFor(async () => (await statusOf(agent)).declaredRunning === 2 * COUNT, 'all items to run')
   }
@@ -202,7 +202,7 @@ test('a service of a file is reached from a second host, once an entry grants it
   await a.cli('entry', 'add', '--machine', 'a', '--uid', String(OTHER), 'prod.shop.web.default')
   await waitFor(async () => (await statusOf(a)).declaredRunning === 1, 'the service to run')
 
-  await a.cli('allow', 'prod.shop.browser.default', 'prod.shop.web.default')
+  await a.allow('prod.shop.browser.default', 'prod.shop.web.default')
   const local = await freePort(scope)
   const destination = 'prod.shop.web.default'
   write(fileB, {
@@ -352,7 +352,7 @@ test(
     })
     const agent = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org', '--config', file])
     await agent.cli('entry', 'add', '--machine', 'a', '--uid', String(OTHER), 'prod.shop.cart.default')
-    await agent.cli('allow', 'prod.shop.cart.default', 'prod.echo.server.default')
+    await agent.allow('prod.shop.cart.default', 'prod.echo.server.default')
     await waitFor(async () => (await statusOf(agent)).declaredRunning === 2, 'the listener')
     const [waiting, datagrams] = (await statusOf(agent)).waitingItems ?? []
     assert.match(waiting?.problem ?? '', /PERMISSION_DENIED: other users can change .*, where the socket is to be/)

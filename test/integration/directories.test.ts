@@ -110,7 +110,7 @@ test('empty directories that were there are used, with the modes that they have'
 test('a second agent on the runtime directory of one that runs is refused before it removes anything there', async t => {
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   const server = a.spawn(['serve', 'dev.web.site.default'])
   await server.says(/serving/, 'stderr')
   const before = a.endpointFiles()

@@ -15,7 +15,7 @@ test('the doctor examines a host with an agent and without one, and its bundle h
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const file = join(scope.directory(), 'support.gz')
-  const token = (await a.cli('token', 'create', 'c')).trim()
+  const token = await a.token('c')
   const diagnose = async (...more: string[]) => {
     const { code, stdout } = await a.attempt(['doctor', '--json', '--state-dir', a.stateDir, ...more])
     return { code, findings: (JSON.parse(stdout) as { readonly findings: readonly Finding[] }).findings }

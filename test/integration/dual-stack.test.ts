@@ -12,7 +12,7 @@ function giveIpv6(host: Host): string {
 /** A connection from one to the other over its data port. */
 async function talks(from: TestAgent, to: TestAgent): Promise<void> {
   const site = `dev.web.for-${from.name}.default`
-  await to.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await to.allow('dev.*.*.*', 'dev.*.*.*')
   await from.follows(to)
   const serve = to.spawn(['serve', site])
   await serve.says(/serving/, 'stderr')
@@ -50,7 +50,7 @@ for (const args of [[], ['--listen', '[::]:7460', '--data-listen', '[::]:7461']]
     assert.equal(meshAddresses.length, 2)
     for (const host of [four, six]) {
       const joining = new TestAgent(scope, { name: host.name, args: [], host })
-      const token = (await a.cli('token', 'create', host.name)).trim()
+      const token = await a.token(host.name)
       await joining.start(['--join', token, '--no-mdns'])
       await joining.sees(1)
       assert.equal((await joining.status()).meshAddresses.length, 1)

@@ -67,7 +67,7 @@ async function registrations(agent: TestAgent): Promise<number> {
 test('a user registers what an entry grants and nothing else, for as long as it is granted', asRoot, async t => {
   const scope = scopeOf(t)
   const a = await startRoot(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
 
   const holder = new Program(scope, at({ uid: OTHER }, ['sleep', '600']))
   const held = ['--pid', String(holder.pid)]

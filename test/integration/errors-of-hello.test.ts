@@ -62,7 +62,7 @@ async function assertRefused(agent: TestAgent, path: string, code: ErrorCode, re
 test('the hello frame says why a connection failed, with what was tried, and its line in the log says the same', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+  await a.allow('dev.*.*.*', 'dev.web.*.*')
   const gone = await serve(scope, a, 'dev.web.gone.default')
   const closed = [await serve(scope, a, 'dev.web.closed.one'), await serve(scope, a, 'dev.web.closed.two')]
   await serve(scope, a, 'dev.web.denied.default')

@@ -56,12 +56,12 @@ test(
     const rest: TestAgent[] = []
     for (const host of hosts.slice(1)) {
       const agent = new TestAgent(scope, { name: host.name, args: [], host })
-      rest.push(await agent.start(['--join', (await a.cli('token', 'create', host.name)).trim()]))
+      rest.push(await agent.start(['--join', await a.token(host.name)]))
     }
     const [b, c, d] = rest
     assert.ok(b !== undefined && c !== undefined && d !== undefined)
     await Promise.all([a, b, c, d].map(agent => agent.sees(3)))
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     const serve = c.spawn(['serve', SITE])
     await serve.says(/serving/, 'stderr')
     await b.knows(SITE)
@@ -127,7 +127,7 @@ test(
 
     // A token from before does not help, a new one does: with the same name and other keys.
     rmSync(b.stateDir, { recursive: true })
-    await b.start(['--join', (await a.cli('token', 'create', 'b')).trim()])
+    await b.start(['--join', await a.token('b')])
     await Promise.all([b.sees(3), a.sees(3), c.sees(3), d.sees(3)])
     const server = d.spawn(['serve', SITE])
     await server.says(/serving/, 'stderr')
@@ -156,7 +156,7 @@ test('a host that was evicted while it was away is told so by who refuses it', a
 test('a revoked pattern cuts its flows, ends its registrations and is registered no more until it is taken back', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

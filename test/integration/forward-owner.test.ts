@@ -137,7 +137,7 @@ test('5,000 datagrams in a burst arrive, while the process of forward stands sti
   const arrived = new Set<string>()
   sink.on('message', payload => arrived.add(String(payload)))
   await a.spawn(['expose', SITE, '--udp', `127.0.0.1:${sink.address().port}`]).says(/^dev\./m)
-  await a.cli('allow', CLIENT, SITE)
+  await a.allow(CLIENT, SITE)
   await b.knows(SITE)
   await b.follows(a)
   const forward = b.spawn(['forward', SITE, '--udp', '--listen', '127.0.0.1:0', '--as', CLIENT])

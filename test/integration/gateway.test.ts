@@ -47,7 +47,7 @@ test('a host stands for a server without an agent, if an entry names that server
   assert.match(await first.cli('entry', 'list'), /GATEWAY TO[\s\S]*db\.example\.net:8080/)
   const exposed = first.spawn(expose)
   await exposed.says(/^dev\.db\.managed\.default\.a$/m)
-  await first.cli('allow', 'dev.user.*.*', ADDRESS)
+  await first.allow('dev.user.*.*', ADDRESS)
   await second.knows(ADDRESS)
   await second.follows(first)
   await second.spawn(['forward', ADDRESS, '--listen', LOCAL]).says(/^127/m)

@@ -10,7 +10,7 @@ test('while a host stops, and after it has, every registration with wait all is 
   const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
   const joined = async (name: string): Promise<TestAgent> => {
     const agent = new TestAgent(scope, { name, args: [] })
-    await agent.start(['--join', (await a.cli('token', 'create', name)).trim()])
+    await agent.start(['--join', await a.token(name)])
     await agent.follows(a)
     return agent
   }

@@ -3,10 +3,12 @@ import test from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AgentClient, connect, listen } from '../../src/client/index.ts'
 import { ErrorCode, WarrenError } from '../../src/core/index.ts'
-import { scopeOf, TestAgent } from '../harness/index.ts'
+import { IS_LONG, scopeOf, TestAgent } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
-const PER_SECOND = 200
+const PER_SECOND = IS_LONG ? 200 : 100
+/** What a busy machine does not get done is not asked of it: in a queue it would wait for longer than any bound. */
+const MAX_AT_ONCE = IS_LONG ? 300 : 30
 const BEFORE_MS = 1_000
 const AFTER_MS = 8_000
 /** What the mesh promises; a busy machine gets twice that before the test fails. */
@@ -36,7 +38,7 @@ test('three instances, one host killed and one stopped under load: every connect
   ) as [TestAgent, TestAgent, TestAgent, TestAgent]
   await near.start(['--init', 'example.org'])
   const others = [killed, stopped, good]
-  for (const agent of others) await agent.start(['--join', (await near.cli('token', 'create', agent.name)).trim()])
+  for (const agent of others) await agent.start(['--join', await near.token(agent.name)])
   await Promise.all([near, ...others].map(agent => agent.sees(3)))
   for (const agent of others) {
     const client = new AgentClient({ runtimeDir: agent.runtimeDir })
@@ -69,11 +71,12 @@ test('three instances, one host killed and one stopped under load: every connect
     }
   }
   const running: Promise<void>[] = []
+  const begun = (): number => running.length - results.length
   const load = async (ms: number): Promise<void> => {
     const until = performance.now() + ms
     let due = performance.now()
     while (performance.now() < until) {
-      for (; due <= performance.now(); due += 1_000 / PER_SECOND) running.push(once())
+      for (; due <= performance.now(); due += 1_000 / PER_SECOND) if (begun() < MAX_AT_ONCE) running.push(once())
       await pause(2)
     }
   }

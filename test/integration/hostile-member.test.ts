@@ -44,7 +44,7 @@ test('a hostile member changes nobody else’s records, ends in quarantine, and 
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
   const join = async (name: string): Promise<TestAgent> =>
-    await new TestAgent(scope, { name, args: [] }).start(['--join', (await a.cli('token', 'create', name)).trim()])
+    await new TestAgent(scope, { name, args: [] }).start(['--join', await a.token(name)])
   const [b, c, victim] = [await join('b'), await join('c'), await join('mallory')]
   const honest = [a, b, c]
   await Promise.all(honest.map(agent => agent.sees(3)))

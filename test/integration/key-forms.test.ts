@@ -52,7 +52,7 @@ function refusal(result: identityPb.JoinResponse['result']): string {
 test('a host whose key comes in another form is not admitted over TLS, and its token is not spent', async t => {
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
-  const token = (await a.cli('token', 'create', 'b')).trim()
+  const token = await a.token('b')
   const key = generateSigningKeyPair()
   for (const form of OTHER_FORMS) {
     const answer = refusal(await joinWith(token, key, spkiIn(form, key)))
@@ -68,7 +68,7 @@ test('the key of an evicted host comes back in no form, under no name', async t 
   const key = createPrivateKey(readFileSync(join(b.stateDir, 'node.key')))
   await a.cli('evict', 'b')
   for (const machine of ['b', 'c']) {
-    const token = (await a.cli('token', 'create', machine)).trim()
+    const token = await a.token(machine)
     assert.match(refusal(await joinWith(token, key, canonicalSpki(key))), /^REVOKED: /)
     // Fewer than would be taken for guesses.
     for (const form of ['compressed', 'hybrid', 'explicit'] as const) {
@@ -80,7 +80,7 @@ test('the key of an evicted host comes back in no form, under no name', async t 
 test('a workload whose certificate has its key in another form gets no session', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', '*.*.*.*', SITE)
+  await a.allow('*.*.*.*', SITE)
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

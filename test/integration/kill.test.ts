@@ -17,7 +17,7 @@ interface Flow {
 async function openFlow(t: TestContext): Promise<Flow> {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

@@ -89,7 +89,7 @@ test('each cause cuts exactly the flows that it forbids, of TCP and of UDP, and 
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
   const c = new TestAgent(scope, { name: 'c', args: [] })
-  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim()])
+  await c.start(['--join', await a.token('c')])
   const site = 'dev.web.site.default'
   await serve(scope, a, site)
   const leaving = await serve(scope, a, 'dev.web.leaving.default')

@@ -40,7 +40,7 @@ async function startRoot(scope: Scope): Promise<TestAgent> {
   const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
   chmodSync(dirname(a.runtimeDir), 0o755)
   await a.cli('entry', 'add', '--uid', String(OTHER), 'dev.web.*.*')
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   return a
 }
 

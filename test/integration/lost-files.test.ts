@@ -34,7 +34,7 @@ function setsOfAnother(): Uint8Array {
 
 before(async () => {
   const agent = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
-  await agent.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await agent.allow('dev.*.*.*', 'dev.*.*.*')
   await agent.stop()
   cpSync(agent.stateDir, FRESH, { recursive: true })
   await agent.start([])
@@ -190,7 +190,7 @@ test('what a founding had begun when it was interrupted is begun anew, and no ke
   const vault = new Vault(path)
   for (const name of ['root.key', 'admin.key', 'authority.key'] as const)
     vault.write(name, readFileSync(join(FRESH, name)))
-  const token = (await founder.cli('token', 'create', 'a')).trim()
+  const token = await founder.token('a')
   assert.equal(await upOn(own, path, '--join', token), 'ready')
   for (const name of ['root.key', 'admin.key', 'authority.key']) assert.ok(!existsSync(join(path, name)), name)
 })

@@ -94,7 +94,7 @@ test('hosts with forty addresses each join, see each other, connect, and say whi
       `${agent.name} to be known`
     )
   }
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   await talks(b, a)
 })
@@ -103,10 +103,10 @@ test('twenty addresses that come while a host runs take nothing of it away at it
   const scope = scopeOf(t)
   const hosts = await createHosts(scope, 'a', 'b')
   const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   addAliases(hosts[0], 20)
-  await a.cli('allow', 'dev.*.*.*', 'dev.x.y.z')
+  await a.allow('dev.*.*.*', 'dev.x.y.z')
   await b.follows(a)
   const { dataAddresses, leftOutCount } = await statusOf(a)
   assert.deepEqual([dataAddresses[0], dataAddresses.length, leftOutCount], [`${hosts[0].ip}:7461`, MAX, 21 - MAX])

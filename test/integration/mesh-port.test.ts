@@ -80,7 +80,7 @@ test(
     const scope = scopeOf(t)
     const hosts = await createHosts(scope, 'a', 'b')
     const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await b.follows(a)
     for (const host of hosts) host.block(DATA_PORT)
     const shown: string[] = []

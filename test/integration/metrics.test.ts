@@ -56,7 +56,7 @@ test('joins, calls of the local API, decisions of the policy and pings are count
   const before = await figureOf(b, ok)
   assert.ok((await figureOf(b, ok)) > before)
 
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const client = b.spawn(['connect', 'dev.web.site.default'])
   await client.says(/connected/, 'stderr')

@@ -54,7 +54,7 @@ async function mesh(t: TestContext): Promise<Mesh | undefined> {
     const expose = ['expose', `dev.web.${site}.default`, '--tcp', `127.0.0.1:${port}`, '--port', '80']
     await serverAgent.spawn([...expose, '--port', '8443']).says(/^dev\.web\..*$/m)
   }
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.{one,two}.default')
+  await serverAgent.allow('dev.*.*.*', 'dev.web.{one,two}.default')
   await Promise.all(SITES.map(site => clientAgent.knows(`dev.web.${site}.default`)))
   await clientAgent.follows(serverAgent)
   const resolv = join(scope.directory(), 'resolv.conf')
@@ -146,7 +146,7 @@ test('a refused or unknown name does not exist, or leads to a page that says why
   assert.match(await dig('example.com'), /status: REFUSED/)
   assert.match(await dig('-x', '127.64.0.1'), /status: REFUSED/)
   // A rule opens it, and a service that declares no port says so.
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await serverAgent.allow('dev.*.*.*', 'dev.*.*.*')
   await clientAgent.follows(serverAgent)
   const portless = ['expose', 'dev.web.portless.default', '--tcp', '127.0.0.1:8080']
   await serverAgent.spawn(portless).says(/^dev\.web\..*$/m)
@@ -193,7 +193,7 @@ test('the programs of each user connect as their own user, or as the address tha
   if (all === undefined) return
   const { run, startDns, serverAgent, clientAgent } = all
   const [configured, own] = [OTHER, OTHER + 1]
-  await serverAgent.cli('allow', `dev.user.uid-${own}.default`, 'dev.web.three.default')
+  await serverAgent.allow(`dev.user.uid-${own}.default`, 'dev.web.three.default')
   await clientAgent.follows(serverAgent)
   const dns = await startDns('--each-user', '--allow-uid', `${configured}=dev.shop.cart.default`)
   const curl = (site: string, uid?: number): Promise<Outcome> =>
@@ -239,7 +239,7 @@ test('psql connects by the name of a database, with its usual port', async t => 
   await own([join(bin, 'postgres'), '-D', data, ...settings]).says(/ready to accept/, 'stderr')
   const target = ['--tcp', '127.0.0.1:5432', '--server-user', String(uid)]
   await serverAgent.spawn(['expose', 'dev.db.main.default', ...target, '--port', '5432']).says(/^dev\.db\..*$/m)
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.db.*.*')
+  await serverAgent.allow('dev.*.*.*', 'dev.db.*.*')
   await clientAgent.knows('dev.db.main.default')
   await clientAgent.follows(serverAgent)
   await startDns('--scope', 'dev')

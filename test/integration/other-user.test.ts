@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { chmodSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import test from 'node:test'
-import { asRoot, at, Program, type Scope, scopeOf, startPair, type TestAgent, warren } from '../harness/index.ts'
+import { asRoot, at, Program, type Scope, scopeOf, startPair, TestAgent, warren } from '../harness/index.ts'
 
 const OWNER = 61_234
 const OTHER = 61_235
@@ -33,7 +33,7 @@ test('another user gets nothing out of what belongs to a workload', asRoot, asyn
   const [a, b] = await startPair(scope, { uid: OWNER })
   // Others may look for sockets: what protects them must be their own owner, mode and the check at accept.
   for (const agent of [a, b]) chmodSync(dirname(agent.runtimeDir), 0o755)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')
@@ -77,7 +77,7 @@ test('another user gets nothing out of what belongs to a workload', asRoot, asyn
 
 test('another user cannot command the agent', asRoot, async t => {
   const scope = scopeOf(t)
-  const [a] = await startPair(scope, { uid: OWNER })
+  const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'], uid: OWNER }).start()
   chmodSync(dirname(a.runtimeDir), 0o755)
   for (const args of [['token', 'create', 'c'], ['allow', 'dev.*.*.*', 'dev.*.*.*'], ['members']]) {
     const { code, stderr } = await warren(scope, args, { uid: OTHER }, a.runtimeDir).outcome()

@@ -73,9 +73,8 @@ test('a deny cuts exactly the forbidden ones of 500 live flows on ten agents', a
   const agents = Array.from({ length: AGENTS }, (_unused, at) => new TestAgent(scope, { name: `m${at}`, args: [] }))
   const [first] = agents as [TestAgent]
   await first.start(['--init', 'example.org'])
-  await first.cli('allow', 'dev.shop.*.*', 'dev.web.site.*')
-  for (const agent of agents.slice(1))
-    await agent.start(['--join', (await first.cli('token', 'create', agent.name)).trim()])
+  await first.allow('dev.shop.*.*', 'dev.web.site.*')
+  for (const agent of agents.slice(1)) await agent.start(['--join', await first.token(agent.name)])
   const clients = agents.map(agent => new AgentClient({ runtimeDir: agent.runtimeDir }))
   for (const client of clients) scope.defer(() => void client.close())
   for (const client of clients) {

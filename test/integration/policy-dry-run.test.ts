@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import test from 'node:test'
 import { AgentClient, connect, listen, type MeshSocket } from '../../src/client/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
-import { scopeOf, settled, TestAgent, waitFor } from '../harness/index.ts'
+import { IS_LONG, scopeOf, settled, TestAgent, waitFor } from '../harness/index.ts'
 
 // Two halves, so that each stays within its time on a busy machine.
-const CHANGES = 100
+const CHANGES = IS_LONG ? 100 : 30
 const SEEDS = [20_301, 7]
 const SERVERS = ['dev.web.a.r', 'dev.db.a.r', 'prod.web.a.r']
 const SOURCES = ['dev.shop.a.r', 'dev.guest.a.r', 'prod.ops.a.r']
@@ -102,5 +102,5 @@ for (const seed of SEEDS)
       assert.equal((await flowIds()).length, sockets.size)
     }
     t.diagnostic(`${cuts} flows cut by ${CHANGES} changes, ${ends} registrations ended`)
-    assert.ok(cuts > 50 && ends > 0)
+    assert.ok(cuts > CHANGES / 2 && ends > 0)
   })

@@ -86,7 +86,7 @@ async function startAgent(scope: Scope, host?: Host): Promise<TestAgent> {
   const agent = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'], ...place }).start()
   chmodSync(dirname(agent.runtimeDir), 0o755)
   await agent.cli('entry', 'add', '--uid', String(OWNER), 'dev.web.*.*')
-  await agent.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await agent.allow('dev.*.*.*', 'dev.*.*.*')
   return agent
 }
 
@@ -208,7 +208,7 @@ test(
     const [a, b] = await startPair(scope)
     chmodSync(dirname(a.runtimeDir), 0o755)
     await a.cli('entry', 'add', '--uid', String(OWNER), 'dev.web.*.*')
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await b.follows(a)
     const port = await freePort()
     const found = `uid ${OTHER} has 127.0.0.1:${port}/tcp, expected uid ${OWNER} or root`

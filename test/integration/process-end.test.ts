@@ -26,7 +26,7 @@ async function isKnown(agent: TestAgent, pattern: string): Promise<boolean> {
 test('the end of a process takes its sockets, references, token and record, here and on the other host', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   // It is reset when the flow is cut.
   const server = createServer(socket => socket.on('error', () => {})).listen(0, '127.0.0.1')

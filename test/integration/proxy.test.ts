@@ -52,7 +52,7 @@ async function mesh(t: TestContext): Promise<Mesh | undefined> {
     await new Program(scope, at({ host: server }, serving)).says(/Serving HTTP/)
     await serverAgent.spawn(['expose', `dev.web.${site}.default`, '--tcp', `127.0.0.1:${port}`]).says(/^dev\.web\..*$/m)
   }
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.{one,two}.default')
+  await serverAgent.allow('dev.*.*.*', 'dev.web.{one,two}.default')
   await Promise.all(SITES.map(site => clientAgent.knows(`dev.web.${site}.default`)))
   await clientAgent.follows(serverAgent)
   const run = async (argv: readonly string[], uid?: number): Promise<Outcome> => {
@@ -181,7 +181,7 @@ test('a SOCKS client sends datagrams to a service of another host, for as long a
   await serving.says(/serves/)
   for (const name of ['udp', 'closed'])
     await serverAgent.spawn(['expose', `dev.web.${name}.default`, '--udp', '127.0.0.1:5353']).says(/^dev\.web\..*$/m)
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.udp.default')
+  await serverAgent.allow('dev.*.*.*', 'dev.web.udp.default')
   await Promise.all(['udp', 'closed'].map(name => clientAgent.knows(`dev.web.${name}.default`)))
   await clientAgent.follows(serverAgent)
   const proxy = clientAgent.spawn(['proxy', '--listen', PROXY])

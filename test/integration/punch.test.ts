@@ -31,11 +31,11 @@ async function start(scope: Scope): Promise<Course> {
   hosts.nats.left.setPorts('random')
   const open = new TestAgent(scope, { name: 'open', args: ['--no-mdns'], host: hosts.open })
   await open.start(['--init', 'example.org', '--no-mdns'])
-  await open.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await open.allow('dev.*.*.*', 'dev.*.*.*')
   const [left, right] = await Promise.all(
     (['left', 'right'] as const).map(async name => {
       const agent = new TestAgent(scope, { name, args: ['--no-mdns'], host: hosts[name] })
-      return await agent.start(['--join', (await open.cli('token', 'create', name)).trim(), '--no-mdns'])
+      return await agent.start(['--join', await open.token(name), '--no-mdns'])
     })
   )
   assert.ok(left !== undefined && right !== undefined)

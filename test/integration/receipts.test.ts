@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AgentClient, connect, ErrorCode, listen, type MeshSocket, WarrenError } from '../../src/client/index.ts'
-import { type Scope, scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
+import { IS_LONG, type Scope, scopeOf, settled, startPair, TestAgent, waitFor } from '../harness/index.ts'
 
 const SITE = 'dev.web.site.default'
 /** A thousand by hand: RECEIPT_CHANGES=1000. */
-const CHANGES = Number(process.env['RECEIPT_CHANGES'] ?? 30)
+const CHANGES = Number(process.env['RECEIPT_CHANGES'] ?? (IS_LONG ? 100 : 15))
 const PAUSE_MS = 5
 
 interface Receipt {
@@ -31,7 +31,7 @@ interface Answer {
 async function three(scope: Scope): Promise<readonly [TestAgent, TestAgent, TestAgent]> {
   const [a, b] = await startPair(scope)
   const c = new TestAgent(scope, { name: 'c', args: [] })
-  await c.start(['--join', (await a.cli('token', 'create', 'c')).trim()])
+  await c.start(['--join', await a.token('c')])
   await Promise.all([a, b, c].map(agent => agent.sees(2)))
   return [a, b, c]
 }

@@ -30,10 +30,10 @@ async function startThree(scope: Scope, cut: boolean): Promise<Three> {
   if (cut) left.cut(right)
   const c = new TestAgent(scope, { name: NAMES[2], args: ['--no-mdns'], host: middle })
   await c.start(['--init', 'example.org', '--no-mdns'])
-  await c.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await c.allow('dev.*.*.*', 'dev.*.*.*')
   const join = async (name: string, host: Host): Promise<TestAgent> => {
     const agent = new TestAgent(scope, { name, args: ['--no-mdns'], host })
-    return await agent.start(['--join', (await c.cli('token', 'create', name)).trim(), '--no-mdns'])
+    return await agent.start(['--join', await c.token(name), '--no-mdns'])
   }
   const a = await join(NAMES[0], left)
   const b = await join(NAMES[1], right)

@@ -3,49 +3,49 @@ import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import test, { after, before } from 'node:test'
+import test from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { scopeOf, startPair, type TestAgent, WARREN, waitFor } from '../harness/index.ts'
+import { type Scope, scopeOf, startPair, type TestAgent, WARREN, waitFor } from '../harness/index.ts'
 import { type Kind, PatternedFlow } from './support/patterned-flow.ts'
 
 const SITE = 'dev.web.site.default'
 /** `npm run test:upgrades`: as many as the guarantee names. */
 const IS_FULL = process.env['TEST_UPGRADES'] === 'full'
-const FLOWS = IS_FULL ? 100 : 20
+const FLOWS = IS_FULL ? 100 : 12
+/** The full form has flows that never rest; they cost 60 seconds of processor time more. */
+const PAUSE_MS = IS_FULL ? 0 : 20
 const TRY_EACH_MS = 100
 const KINDS: readonly Kind[] = ['idle', 'interactive', 'interactive', 'bulk']
 
-const scope = scopeOf({ after: fn => after(fn as () => Promise<void>) })
-let a: TestAgent
-let b: TestAgent
-let port = 0
+interface Course {
+  readonly a: TestAgent
+  readonly b: TestAgent
+  readonly opened: (count: number) => Promise<PatternedFlow[]>
+}
 
-// a serves, b leads clients there; both resume flows.
-before(async () => {
+/** a serves, b leads clients there; both resume flows. Of each test its own: one that fails may leave a process half replaced. */
+async function start(scope: Scope): Promise<Course> {
   const server = createServer({ allowHalfOpen: true }, socket => void socket.on('error', () => {}).pipe(socket))
   scope.defer(() => void server.close())
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const echo = server.address() as { readonly port: number }
-  const pair = await startPair(scope, { args: ['--resume-window', '120s', '--drain-timeout', '1s'] })
-  a = pair[0]
-  b = pair[1]
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  const [a, b] = await startPair(scope, { args: ['--resume-window', '120s', '--drain-timeout', '1s'] })
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   await a.spawn(['expose', SITE, '--tcp', `127.0.0.1:${echo.port}`]).says(/^dev\./m)
   await b.knows(SITE)
   const forward = b.spawn(['forward', SITE, '--listen', '127.0.0.1:0'])
-  await forward.says(/127\.0\.0\.1:\d+/, 'stderr')
-  port = Number(/127\.0\.0\.1:(\d+)/.exec(forward.stderr)?.[1])
-})
-
-async function opened(count: number): Promise<PatternedFlow[]> {
-  const flows = Array.from(
-    { length: count },
-    (_, at) => new PatternedFlow(KINDS[at % KINDS.length] ?? 'idle', port, at)
-  )
-  await Promise.all(flows.map(flow => flow.begin()))
-  return flows
+  const [, port] = await forward.says(/127\.0\.0\.1:(\d+)/, 'stderr')
+  const opened = async (count: number): Promise<PatternedFlow[]> => {
+    const flows = Array.from(
+      { length: count },
+      (_, at) => new PatternedFlow(KINDS[at % KINDS.length] ?? 'idle', Number(port), at, PAUSE_MS)
+    )
+    await Promise.all(flows.map(flow => flow.begin()))
+    return flows
+  }
+  return { a, b, opened }
 }
 
 function faultsOf(flows: readonly PatternedFlow[]): string[] {
@@ -81,6 +81,7 @@ async function areCut(flows: readonly PatternedFlow[]): Promise<void> {
 }
 
 test('flows of every kind continue with every byte when the process of either agent is replaced, or of both', async t => {
+  const { a, b, opened } = await start(scopeOf(t))
   const flows = await opened(FLOWS)
   const talking = flows.filter(({ kind }) => kind === 'interactive')
   const pauses = { one: [] as number[], both: [] as number[] }
@@ -106,7 +107,9 @@ test('flows of every kind continue with every byte when the process of either ag
   assert.deepEqual(faultsOf(flows), [])
 })
 
-test('no connection is refused while a process is replaced, and a program that cannot start replaces none', async () => {
+test('no connection is refused while a process is replaced, and a program that cannot start replaces none', async t => {
+  const scope = scopeOf(t)
+  const { a, opened } = await start(scope)
   const flows = await opened(4)
   const { dataAddresses, meshAddresses } = await a.status()
   const dataPort = Number(dataAddresses[0]?.split(':').at(-1))
@@ -155,21 +158,20 @@ test('no connection is refused while a process is replaced, and a program that c
   assert.deepEqual(faultsOf(flows), [])
 })
 
-test('a flow that is no longer allowed when a process has been replaced does not continue', async () => {
+test('a flow that is no longer allowed when a process has been replaced does not continue', async t => {
+  const { a, b, opened } = await start(scopeOf(t))
   const flows = await opened(4)
   const replaced = replace(b)
   await a.cli('policy', 'remove', 'r1')
   await replaced
   await areCut(flows)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
 })
 
-// The last one: b does not come back.
-test('no flow of a host that is evicted while its process is replaced continues', async () => {
+test('no flow of a host that is evicted while its process is replaced continues', async t => {
+  const { a, b, opened } = await start(scopeOf(t))
   const resumed = async (): Promise<string> =>
     /^warren_flow_interruptions_total\{result="resumed"\} (\d+)/m.exec(await a.cli('metrics'))?.[1] ?? '0'
   const flows = await opened(4)
-  const before = await resumed()
   const replaced = b.attempt(['upgrade'])
   await waitFor(async () => (await a.cli('flows')).match(/waiting/g)?.length === flows.length, 'the flows to wait')
   await a.cli('evict', 'b')
@@ -183,5 +185,5 @@ test('no flow of a host that is evicted while its process is replaced continues'
     flows.map(({ received }) => received),
     arrived
   )
-  assert.equal(await resumed(), before)
+  assert.equal(await resumed(), '0')
 })

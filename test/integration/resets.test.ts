@@ -45,7 +45,7 @@ interface SetUp {
 /** A server on a, which `expose` leads to, and a client of `forward` on b. */
 async function setUp(scope: Scope, kind: 'tcp' | 'unix'): Promise<SetUp> {
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   const listening = createServer({ allowHalfOpen: true })
   scope.defer(() => void listening.close())
   const path = join(scope.directory(), 'server.sock')

@@ -31,7 +31,7 @@ test('a restarted agent is the same machine with the same keys, and keeps its po
   const scope = scopeOf(t)
   const agent = new TestAgent(scope, { name: 'solo', args: ['--init', 'example.org'] })
   await agent.start()
-  await agent.cli('allow', 'dev.*.*.*', 'dev.web.site.default')
+  await agent.allow('dev.*.*.*', 'dev.web.site.default')
   const before = await agent.status()
   assert.equal((await agent.stop()).code, 0)
   await agent.start([])

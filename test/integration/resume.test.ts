@@ -14,7 +14,7 @@ const LINK_DOWN_MS = 5_000
 async function two(scope: Scope, window = '30s') {
   const hosts = await createHosts(scope, 'a', 'b')
   const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns', '--resume-window', window] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const run = (host: Host, ...args: readonly string[]): Program =>
     new Program(scope, host.enter([process.execPath, ECHO, ...args]))

@@ -39,7 +39,7 @@ async function start(t: TestContext, args: readonly string[] = []): Promise<Cour
   hosts[1].hideFrom(hosts[0])
   const agents = await startPair(scope, { hosts, args: ['--no-mdns', ...args] })
   const [a, b] = agents
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const accepted = await serve(scope, b)
   await a.knows(SITE)

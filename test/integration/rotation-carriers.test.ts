@@ -74,10 +74,10 @@ async function start(scope: Scope): Promise<Readonly<Record<Name | 'near', TestA
     'example.org',
     ...QUICK
   ])
-  await hub.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await hub.allow('dev.*.*.*', 'dev.*.*.*')
   const join = async (host: typeof nearHost): Promise<TestAgent> => {
     const agent = new TestAgent(scope, { name: host.name, args: QUICK, host })
-    const token = (await hub.cli('token', 'create', host.name)).trim()
+    const token = await hub.token(host.name)
     await agent.start(['--join', token, ...QUICK])
     await agent.follows(hub)
     return agent

@@ -74,6 +74,14 @@ async function sleepPastEnd(agent: TestAgent, graceMs = 0): Promise<void> {
   await waitFor(() => Date.now() > Number(notAfterMs) + graceMs, 'its certificate to end', 60_000)
 }
 
+/**
+ * Whether an alarm says more than that a renewal took its time. It is due at 48 % of a life at the latest, and the first alarm at
+ * half: of these lives that is 0.3 s later, which a busy machine may need.
+ */
+function isNoDelay(line: string): boolean {
+  return !/half of its life is left|certificate alarm has ended/.test(line)
+}
+
 function lines(agent: TestAgent, text: string): string[] {
   return agent.program.stderr.split('\n').filter(line => line.includes(text))
 }
@@ -84,7 +92,7 @@ async function startOver(scope: Scope, carrier: string): Promise<readonly [TestA
   const [a, b] = await startPair(scope, { args })
   if (carrier !== 'relay') return [a, b]
   const middle = new TestAgent(scope, { name: 'middle', args })
-  await middle.start(['--join', (await a.cli('token', 'create', 'middle')).trim(), ...args])
+  await middle.start(['--join', await a.token('middle'), ...args])
   await Promise.all([a, b, middle].map(agent => agent.sees(2)))
   return [a, b]
 }
@@ -95,7 +103,7 @@ describe('over every carrier', () => {
     it(`a live connection and the mesh outlive rotations of SVIDs, of both node CAs and of the authority (${carrier})`, async t => {
       const scope = scopeOf(t)
       const [a, b] = await startOver(scope, carrier)
-      await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+      await a.allow('dev.*.*.*', 'dev.*.*.*')
       await b.follows(a)
       const serve = a.spawn(['serve', SITE])
       await serve.says(/serving/, 'stderr')
@@ -113,7 +121,7 @@ describe('over every carrier', () => {
       for (const agent of [a, b]) {
         assert.deepEqual(lines(agent, 'host disconnected'), [])
         assert.deepEqual(lines(agent, 'cut'), [])
-        assert.deepEqual(lines(agent, 'certificate alarm'), [])
+        assert.deepEqual(lines(agent, 'certificate alarm').filter(isNoDelay), [])
         assert.equal((await status(agent)).state, 'ready')
       }
       client.stdin.write('after\n')
@@ -230,7 +238,8 @@ test('an authority without the root key calls for it, and is renewed as soon as 
   const key = join(a.stateDir, 'root.key')
   renameSync(key, `${key}.away`)
   await a.program.says(/"component":"authority".*root.key back.*certificate alarm: half of its life is left/, 'stderr')
-  assert.match(await a.cli('status'), /authority .*at most a half of its life is left.*put root.key back/)
+  // The command takes time as well.
+  assert.match(await a.cli('status'), /authority .*at most a (half|quarter) of its life is left.*put root.key back/)
   renameSync(`${key}.away`, key)
   await a.program.says(/authority certificate renewed/, 'stderr')
   await a.program.says(/certificate alarm has ended/, 'stderr')

@@ -50,7 +50,7 @@ async function mesh(t: TestContext): Promise<Mesh | undefined> {
       .spawn(['expose', `dev.web.${name}.default`, '--tcp', '127.0.0.1:8080', ...ports])
       .says(/^dev\.web/m)
   }
-  await serverAgent.cli('allow', 'dev.*.*.*', 'dev.web.{site,plain}.default')
+  await serverAgent.allow('dev.*.*.*', 'dev.web.{site,plain}.default')
   await serverAgent.cli('entry', 'add', '--uid', String(USER), AS)
   await Promise.all(['site', 'closed', 'plain'].map(name => clientAgent.knows(`dev.web.${name}.default`)))
   await clientAgent.follows(serverAgent)

@@ -169,7 +169,7 @@ test('what a command wrote before it ended reaches its server whole, and a comma
   const { port } = sink.address() as AddressInfo
   const expose = ['expose', SITE, '--tcp', `127.0.0.1:${port}`, '--no-health-check']
   await agent.spawn(expose).says(/^dev\.web\.site\.default\.a$/m)
-  await agent.cli('allow', 'dev.user.*.default', SITE)
+  await agent.allow('dev.user.*.default', SITE)
   const own = await freePort()
   // Whose it is must be known first: the kernel forgets that of a connection that its client has closed.
   const script = `import socket

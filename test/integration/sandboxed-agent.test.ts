@@ -114,7 +114,7 @@ test(
       capabilities
     }).start()
     chmodSync(dirname(a.runtimeDir), 0o755)
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await a.cli('entry', 'add', '--uid', String(OTHER), 'dev.*.*.*')
     const root = await Probe.start(scope)
     const denied = await root.call(a.socket, 'WorkloadService/Register', { address: SITE })

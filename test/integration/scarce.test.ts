@@ -201,7 +201,7 @@ test('an agent whose disk is full says so, keeps what it has, and continues once
   const stateDir = ['--state-dir', join(disk, 's')]
   const agent = new TestAgent(scope, { name: 'a', args: stateDir })
   await agent.start(['--init', 'example.org', ...stateDir])
-  await agent.cli('allow', 'dev.a.*.*', 'dev.*.*.*')
+  await agent.allow('dev.a.*.*', 'dev.*.*.*')
   const filler = join(disk, 'filler')
   const fill = (): void => {
     try {
@@ -226,5 +226,5 @@ test('an agent whose disk is full says so, keeps what it has, and continues once
   await agent.start(stateDir)
   assert.match(await agent.cli('policy', 'show'), /dev\.a\.\*\.\*/)
   assert.doesNotMatch(await agent.cli('policy', 'show'), /dev\.b\.\*\.\*/)
-  await agent.cli('allow', 'dev.c.*.*', 'dev.*.*.*')
+  await agent.allow('dev.c.*.*', 'dev.*.*.*')
 })

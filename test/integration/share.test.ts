@@ -25,7 +25,7 @@ before(async () => {
   a = new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] })
   share = join(a.runtimeDir, 'share')
   await a.start(options())
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await a.cli('entry', 'add', '--uid', '0', 'dev.{web,shop}.*.*')
   host = await Probe.start(scope)
 })

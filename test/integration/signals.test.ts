@@ -98,7 +98,7 @@ test('a signal at whatever moment of its start opens no debugger in warren', asy
 test('no signal opens a port of a command that runs, nor ends it, nor cuts what goes through it', async t => {
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   const echo = createServer(socket => socket.on('error', () => {}).pipe(socket)).listen(0, '127.0.0.1')
   scope.defer(() => echo.close())
   await once(echo, 'listening')

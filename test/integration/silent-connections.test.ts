@@ -82,7 +82,7 @@ test('connections that say nothing keep no host from joining, not even one of th
   await idle(scope, port).from('127.0.0.1', 600)
 
   const b = new TestAgent(scope, { name: 'b', args: [] })
-  await b.start(['--join', (await a.cli('token', 'create', 'b')).trim()])
+  await b.start(['--join', await a.token('b')])
   await b.sees(1)
 })
 
@@ -90,7 +90,7 @@ for (const carrier of ['direct', 'mesh']) {
   test(`650 idle connections of five addresses stop no new session and no new host (${carrier})`, async t => {
     const scope = scopeOf(t)
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier] })
-    await a.cli('allow', SHOPS, SITE)
+    await a.allow(SHOPS, SITE)
     await b.follows(a)
     const serve = a.spawn(['serve', SITE])
     await serve.says(/serving/, 'stderr')
@@ -105,7 +105,7 @@ for (const carrier of ['direct', 'mesh']) {
     client.stdin.write('through the idle ones\n')
     await settled(serve.says(/through the idle ones/), 'the first bytes')
     const c = new TestAgent(scope, { name: 'c', args: [] })
-    await c.start(['--join', (await a.cli('token', 'create', 'c')).trim(), '--carrier', carrier])
+    await c.start(['--join', await a.token('c'), '--carrier', carrier])
     await c.sees(1)
     assert.equal((await a.status()).state, 'ready')
   })

@@ -5,13 +5,15 @@ import { asRoot, needsCommand, Program, scopeOf } from '../harness/index.ts'
 
 const MAIN = join(import.meta.dirname, '..', 'soak', 'main.ts')
 const MINUTE_MS = 60_000
+/** Long enough for each agent to be killed and each kind of disturbance to come. */
+const SECONDS = 180
 
-test('four agents live through kills, lost links and churn for three minutes, and every end has its cause', {
+test(`four agents live through kills, lost links and churn for ${SECONDS} seconds, and every end has its cause`, {
   ...asRoot,
   timeout: 7 * MINUTE_MS
 }, async t => {
   if (!needsCommand(t, 'nft')) return
-  const soak = new Program(scopeOf(t), [process.execPath, MAIN, '--minutes', '3'])
+  const soak = new Program(scopeOf(t), [process.execPath, MAIN, '--minutes', String(SECONDS / 60)])
   const { code, stdout, stderr } = await soak.outcome(6.5 * MINUTE_MS)
   for (const line of stdout.trimEnd().split('\n')) t.diagnostic(line)
   assert.equal(code, 0, stdout + stderr)

@@ -58,7 +58,7 @@ test(
     const scope = scopeOf(t)
     const agent = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
     chmodSync(dirname(agent.runtimeDir), 0o755)
-    await agent.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await agent.allow('dev.*.*.*', 'dev.*.*.*')
     const server = createServer(socket => socket.end('served')).listen(0, '127.0.0.1')
     scope.defer(() => server.close())
     await once(server, 'listening')

@@ -10,7 +10,7 @@ const SHOP = 'dev.shop.cart.default'
 test('a host that comes back with an old copy of its state brings back no record, no rule and no trust', async t => {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const old = join(scope.directory(), 'old')
   const first = b.spawn(['serve', SITE])

@@ -20,7 +20,7 @@ for (const carrier of ['direct', 'mesh'] as const) {
   test(`readers of one session that stand still cost its budget, stop no other flow, and the memory comes back (${carrier})`, async t => {
     const scope = scopeOf(t)
     const [a, b] = await startPair(scope, { args: ['--carrier', carrier] })
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await b.follows(a)
     const server = new AgentClient({ runtimeDir: a.runtimeDir })
     const client = new AgentClient({ runtimeDir: b.runtimeDir })

@@ -48,7 +48,7 @@ test('on a terminal, up shows which authority it waits for, and each address tha
   if (!needsCommand(t, 'script')) return
   const scope = scopeOf(t)
   const a = await new TestAgent(scope, { name: 'a', args: [] }).start(['--init', 'example.org'])
-  const token = (await a.cli('token', 'create', 'b')).trim()
+  const token = await a.token('b')
   const address = (await a.status()).dataAddresses[0] ?? ''
   await a.stop()
   // It accepts and says nothing, as a host does that has too much to do.

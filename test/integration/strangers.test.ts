@@ -39,7 +39,7 @@ interface Target {
 async function openTarget(t: TestContext): Promise<Target> {
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope)
-  await a.cli('allow', '*.*.*.*', SITE)
+  await a.allow('*.*.*.*', SITE)
   await b.follows(a)
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

@@ -151,7 +151,7 @@ test('without any privilege an agent serves its own user, and says to others tha
   }).start()
   assert.match(readFileSync(`/proc/${a.pid}/status`, 'utf8'), /^CapBnd:\s0000000000000000$/m)
   chmodSync(dirname(a.runtimeDir), 0o755)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await a.cli('entry', 'add', '--uid', String(OTHER), 'dev.web.*.*')
   const serve = a.spawn(['serve', SITE])
   await serve.says(/serving/, 'stderr')

@@ -59,7 +59,7 @@ test('the opening of a flow is one trace with the steps of both agents, and a re
   const scope = scopeOf(t)
   const { spans, url } = await collector(scope)
   const [a, b] = await startPair(scope, { args: ['--otlp', url] })
-  await a.cli('allow', 'dev.cli.*.*', 'dev.web.*.*')
+  await a.allow('dev.cli.*.*', 'dev.web.*.*')
   await b.follows(a)
   const server = b.spawn(['serve', 'dev.web.site.default'])
   await a.knows('dev.web.site.default')

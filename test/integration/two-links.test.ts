@@ -40,7 +40,7 @@ test('flows move to the other link of two when theirs goes silent, and back when
   const scope = scopeOf(t)
   const hosts = await twiceJoined(scope)
   const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns', '--resume-window', '30s'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const run = (host: Host, ...args: readonly string[]): Program =>
     new Program(scope, host.enter([process.execPath, ECHO, ...args]))
@@ -105,7 +105,7 @@ test(
     const scope = scopeOf(t)
     const hosts = await twiceJoined(scope)
     const [a, b] = await startPair(scope, { hosts, args: ['--no-mdns'] })
-    await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+    await a.allow('dev.*.*.*', 'dev.*.*.*')
     await b.follows(a)
     const node = (host: Host, code: string): Program => new Program(scope, host.enter([process.execPath, '-e', code]))
     await node(hosts[0], UDP_ECHO).says(/listens/)

@@ -33,7 +33,7 @@ async function udpSocket(scope: Scope): Promise<Socket> {
 
 async function expose(a: TestAgent, b: TestAgent, target: string): Promise<void> {
   await a.spawn(['expose', SINK, '--udp', target]).says(/dev\.web\.sink/)
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.knows(SINK)
   await b.follows(a)
 }

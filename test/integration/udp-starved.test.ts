@@ -22,7 +22,7 @@ test('forward loses nothing of a burst that comes while its agent gets no proces
 
   await a.spawn(['expose', SERVER, '--udp', `127.0.0.1:${sink.address().port}`]).says(/^dev\./m)
   await b.knows(SERVER)
-  await a.cli('allow', CLIENT, SERVER)
+  await a.allow(CLIENT, SERVER)
   await b.follows(a)
   const forward = b.spawn(['forward', SERVER, '--udp', '--listen', '127.0.0.1:0', '--as', CLIENT])
   const [, port = ''] = await forward.says(/^127\.0\.0\.1:(\d+)$/m)

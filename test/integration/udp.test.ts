@@ -102,7 +102,7 @@ async function start(scope: Scope, args: readonly string[] = []): Promise<[TestA
 async function exposeAndForward(a: TestAgent, b: TestAgent, address: string, server: string): Promise<string> {
   await a.spawn(['expose', address, '--udp', server]).says(new RegExp(`^${address}`.replaceAll('.', '\\.'), 'm'))
   await b.knows(address)
-  await a.cli('allow', SHOP, address)
+  await a.allow(SHOP, address)
   await b.follows(a)
   const forward = b.spawn(['forward', address, '--udp', '--listen', '127.0.0.1:0', '--as', SHOP])
   const [, port = ''] = await forward.says(/^127\.0\.0\.1:(\d+)$/m)

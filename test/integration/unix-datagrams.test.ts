@@ -37,7 +37,7 @@ test('programs that speak SOCK_DGRAM reach each other: whole datagrams, answers 
   if (!needsCommand(t, 'python3')) return
   const scope = scopeOf(t)
   const [a, b] = await startPair(scope, { args: ['--oversize', 'capsule'] })
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await b.follows(a)
   const directory = scope.directory()
   const target = join(directory, 'server')

@@ -44,7 +44,7 @@ test('one agent is upgraded while the others work: no byte and no connection of 
     TestAgent
   ]
   await a.start(['--init', 'example.org'])
-  for (const agent of [b, c]) await agent.start(['--join', (await a.cli('token', 'create', agent.name)).trim()])
+  for (const agent of [b, c]) await agent.start(['--join', await a.token(agent.name)])
   await Promise.all([a, b, c].map(agent => agent.sees(2)))
   await echoOn(scope, a, STEADY)
   const onB = await echoOn(scope, b, ECHO)

@@ -44,7 +44,7 @@ async function dialOnce(client: AgentClient, as: string): Promise<string> {
 /** Two agents: the server's, which founds the domain, and that of its clients. */
 async function twoHosts(scope: Scope): Promise<{ near: TestAgent; far: TestAgent; client: AgentClient }> {
   const far = await new TestAgent(scope, { name: 'far', args: ['--init', 'example.org'] }).start()
-  const token = (await far.cli('token', 'create', 'near')).trim()
+  const token = await far.token('near')
   const near = await new TestAgent(scope, { name: 'near', args: ['--join', token] }).start()
   const client = new AgentClient({ runtimeDir: near.runtimeDir })
   scope.defer(() => void client.close())
@@ -125,7 +125,7 @@ test('a rule and an entry limit what they grant, and a change of them holds at o
   const { near, far, client } = await twoHosts(scope)
   far.spawn(['expose', SITE, '--tcp', await greeter(scope), '--server-user', 'any'])
   await near.knows(SITE)
-  await far.cli('allow', 'dev.shop.*.*', SITE)
+  await far.allow('dev.shop.*.*', SITE)
   await waitFor(async () => (await dialOnce(client, 'dev.shop.cart.default')) === 'connected', 'a connection')
   const most = async (limit: number): Promise<void> => {
     const startedMs = performance.now()
@@ -142,7 +142,7 @@ test('a rule and an entry limit what they grant, and a change of them holds at o
   const explained = await far.attempt(['explain', 'dev.shop.cart.default.near', SITE])
   assert.match(explained.stdout, /rule r\d+ allows 3 connections and 2000000 bytes in a second/)
   // The rule for the pair is replaced; now an entry limits the registration.
-  await far.cli('allow', 'dev.shop.*.*', SITE)
+  await far.allow('dev.shop.*.*', SITE)
   await far.cli('entry', 'add', '--uid', String(process.getuid?.()), SITE, '--max-connects', '2')
   await waitFor(async () => (await dialOnce(client, 'dev.shop.cart.default')) === 'connected', 'a connection again')
   await most(2)
@@ -187,7 +187,7 @@ test('a rate of bytes holds for the connections of a registration, and its end f
   assert.ok(bytes <= most, `${bytes} bytes, at most ${most}`)
   assert.match(await far.cli('metrics'), /^warren_limit_hits_total\{limit="proxy_bytes_per_second"\} [1-9]/m)
   // Without the limit the open connection is as fast as the host.
-  await far.cli('allow', 'dev.shop.*.*', SITE)
+  await far.allow('dev.shop.*.*', SITE)
   const before = await carried()
   await waitFor(async () => (await carried()) > before + 100 * rate, 'the connection to be fast')
   isOver = true

@@ -40,7 +40,7 @@ async function setUp(scope: Scope, host: Host) {
   const echo = run(scope, host, SERVER)
   await echo.says(/^listening$/m)
   const a = await new TestAgent(scope, { host, name: 'a', args: ['--init', 'example.org'] }).start()
-  await a.cli('allow', 'dev.*.*.*', 'dev.*.*.*')
+  await a.allow('dev.*.*.*', 'dev.*.*.*')
   await a.spawn(['expose', ECHO, '--tcp', '127.0.0.1:8080', '--no-health-check']).says(/dev\.web\.echo/)
   await a.knows(ECHO)
   return { a, echo }

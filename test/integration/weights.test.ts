@@ -26,7 +26,7 @@ async function threeHosts(scope: Scope): Promise<Mesh> {
   ]
   await near.start(['--init', 'example.org', '--zone', zones.near])
   for (const host of [stable, canary]) {
-    const token = (await near.cli('token', 'create', host.name)).trim()
+    const token = await near.token(host.name)
     await host.start(['--join', token, '--zone', zones[host.name as 'stable' | 'canary']])
   }
   const clientOf = (agent: TestAgent): AgentClient => {

@@ -14,10 +14,9 @@ test('generated code that does not match its protocol is caught', () => {
       cpSync(join(ROOT, name), join(root, name), { recursive: true })
     }
     symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'))
-    assert.deepEqual(staleFiles(root), [])
-
     appendFileSync(join(root, 'protocols/warren/policy/v1/policy.proto'), '\nmessage Planted {}\n')
     const stem = join('warren', 'policy', 'v1', 'policy_pb')
+    // No other: what was committed is current.
     assert.deepEqual(staleFiles(root), [`${stem}.d.ts`, `${stem}.js`])
   } finally {
     rmSync(root, { recursive: true })

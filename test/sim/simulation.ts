@@ -51,6 +51,8 @@ export interface Failure {
 }
 
 const CENSUS_MS = 5_000
+const ALL_CHECKED = 64
+const SAMPLING = 8
 /** Faults begin once the first hosts have met. */
 const CALM_MS = 15_000
 /** A quarantine, the skew that leases are stretched by, and the rounds of sync after that; and the longest lease. */
@@ -70,6 +72,8 @@ export class Simulation {
   readonly network: Network
   readonly verify: Verify
   readonly mutation: Mutation
+  /** Of so many steps of a host the dear invariants are checked at one: at each in a mesh of up to 64, at every eighth above. */
+  readonly sampling: number
   readonly limits: Partial<Limits>
   readonly hosts: Host[] = []
   readonly alarms = new Map<AlarmKind, number>()
@@ -83,6 +87,7 @@ export class Simulation {
     this.random = new Random(options.seed)
     this.mutation = options.mutation ?? NO_MUTATION
     this.verify = verifierOf(options.realCrypto)
+    this.sampling = options.nodes <= ALL_CHECKED ? 1 : SAMPLING
     // Small enough that sets come by buckets, changes by their heads alone, and publications are forgotten.
     this.limits = {
       maxOwners: options.nodes + 8,

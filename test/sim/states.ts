@@ -51,14 +51,19 @@ export class StateStore {
   }
 }
 
-const PARTS = new WeakMap<Entry, Buffer>()
+/** By what is held: every host holds the same a moment later. */
+const PARTS = new Map<string, Buffer>()
+const MAX_PARTS = 20_000
 
-function partOf(entry: Entry): Buffer {
-  let part = PARTS.get(entry)
+function partOf({ owner, sealed, set }: Entry): Buffer {
+  const { bytes } = sealed
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+  const line = `${owner} ${text} ${fingerprintOf(set)}`
+  let part = PARTS.get(line)
   if (part === undefined) {
-    const line = `${entry.owner} ${Buffer.from(entry.sealed.bytes).toString('base64')} ${fingerprintOf(entry.set)}`
     part = hash('sha256', line, 'buffer').subarray(0, SUM_BYTES)
-    PARTS.set(entry, part)
+    if (PARTS.size >= MAX_PARTS) PARTS.clear()
+    PARTS.set(line, part)
   }
   return part
 }

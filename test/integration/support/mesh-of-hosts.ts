@@ -28,7 +28,7 @@ export async function startMesh(scope: Scope, hosts: readonly Host[]): Promise<T
   const agents = [first]
   for (const [at, host] of others.entries()) {
     const name = `m${at + 1}`
-    const token = (await first.cli('token', 'create', name)).trim()
+    const token = await first.token(name)
     agents.push(await new TestAgent(scope, { name, args: [], host }).start(['--join', token, '--no-mdns']))
   }
   await waitFor(async () => {

@@ -14,6 +14,8 @@ export class PatternedFlow {
   fault: string | undefined
   readonly #socket: Socket
   readonly #seed: number
+  readonly #pauseMs: number
+  #next: NodeJS.Timeout | undefined
   #sent = 0
   #received = 0
   #isEnding = false
@@ -22,9 +24,11 @@ export class PatternedFlow {
   #lastMs = performance.now()
   #longestMs = 0
 
-  constructor(kind: Kind, port: number, seed: number) {
+  /** `pauseMs`: what has come back is followed by more after this time. At 0 a few flows use up a machine. */
+  constructor(kind: Kind, port: number, seed: number, pauseMs = 0) {
     this.kind = kind
     this.#seed = seed
+    this.#pauseMs = pauseMs
     this.#socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true })
     this.#socket.on('error', err => this.#fail(String(err)))
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk))
@@ -68,6 +72,7 @@ export class PatternedFlow {
   /** Ends, and resolves when everything has come back and the other end has ended too, or it has failed. */
   async end(): Promise<void> {
     this.#isEnding = true
+    clearTimeout(this.#next)
     this.#socket.end()
     await this.#until(() => this.#hasEnded)
   }
@@ -86,8 +91,19 @@ export class PatternedFlow {
       return
     }
     this.#received += chunk.length
-    if (this.kind !== 'idle') this.#fill()
+    if (this.kind !== 'idle') this.#fillLater()
     this.#wake()
+  }
+
+  #fillLater(): void {
+    if (this.#pauseMs === 0) {
+      this.#fill()
+      return
+    }
+    this.#next ??= setTimeout(() => {
+      this.#next = undefined
+      this.#fill()
+    }, this.#pauseMs)
   }
 
   #fill(): void {
@@ -109,6 +125,7 @@ export class PatternedFlow {
 
   #fail(fault: string): void {
     this.fault ??= `${this.kind} ${this.#seed}: ${fault}`
+    clearTimeout(this.#next)
     this.#socket.destroy()
     this.#wake()
   }

@@ -82,7 +82,7 @@ func serve(conn *warren.Conn, mode string) {
 	case "hold":
 		end = readAll(conn)
 	default:
-		_, err := io.CopyBuffer(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}, make([]byte, 262_144))
+		_, err := io.Copy(conn, conn)
 		if err != nil {
 			end = object{"how": failure(err)["code"], "reason": failure(err)["reason"]}
 		} else {
@@ -262,7 +262,7 @@ func bulk(ctx context.Context, l line) (object, error) {
 		}
 		conn.CloseWrite()
 	}()
-	got, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 262_144))
+	got, err := io.Copy(io.Discard, conn)
 	return object{"bytes": got, "seconds": time.Since(began).Seconds()}, err
 }
 

@@ -30,12 +30,12 @@ export const AT: readonly string[] = ['--no-mdns']
 export async function startMesh(scope: Scope): Promise<Mesh> {
   const [a, b, c] = await createHosts(scope, 'a', 'b', 'c')
   const founder = await new TestAgent(scope, { name: 'a', args: AT, host: a }).start(['--init', 'example.org', ...AT])
-  const tokenOf = async (name: string): Promise<string> => (await founder.cli('token', 'create', name)).trim()
+  const tokenOf = async (name: string): Promise<string> => await founder.token(name)
   const join = async (name: 'b' | 'c', host: Host, token: string): Promise<TestAgent> =>
     await new TestAgent(scope, { name, args: AT, host }).start(['--join', token, ...AT])
   const tokenOfB = await tokenOf('b')
   const agents = { a: founder, b: await join('b', b, tokenOfB), c: await join('c', c, await tokenOf('c')) }
-  await founder.cli('allow', 'dev.*.*.*', 'dev.web.*.*')
+  await founder.allow('dev.*.*.*', 'dev.web.*.*')
   const server = await startServer(scope, b)
   const expose = await startExpose(agents.b, SITE)
   await startServer(scope, c)

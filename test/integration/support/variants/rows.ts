@@ -312,7 +312,7 @@ function clocks(byMs: number): readonly Row[] {
       name: `a clock that is 5 min ${side} that of the other of two hosts`,
       run: async ({ scope }) => {
         const a = await new TestAgent(scope, { name: 'a', args: ['--init', 'example.org'] }).start()
-        const b = new TestAgent(scope, { name: 'b', args: ['--join', (await a.cli('token', 'create', 'b')).trim()] })
+        const b = new TestAgent(scope, { name: 'b', args: ['--join', await a.token('b')] })
         await b.start()
         await b.stop()
         await b.start([], shifted(scope, byMs))
