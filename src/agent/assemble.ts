@@ -207,7 +207,7 @@ function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; sync
   const { events, log } = base
   const { mesh, registry, heard, policy, evictions } = cluster
   const synchronised = Promise.withResolvers<void>()
-  wireMesh(mesh, registry, policy, machine => synchronised.resolve(heard.heard(machine)), log)
+  wireMesh(mesh, registry, policy, ca.trustService, machine => synchronised.resolve(heard.heard(machine)), log)
   wireRenewals(mesh, ca.renewals)
   wireAuthorities(mesh, ca.authorityService)
   wireTrust(mesh, ca.trustService)

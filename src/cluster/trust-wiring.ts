@@ -7,7 +7,6 @@ const PROTOCOL = '/warren/trust/1'
 /** Serves newer trust bundles to members. Call it before the mesh starts, so that no early peer finds the protocol missing. */
 export function wireTrust(mesh: Mesh, service: TrustService): void {
   mesh.handle(PROTOCOL, async (peer, bytes) => service.answer(bytes, peer), TRUST_LIMITS)
-  mesh.onConnect(peer => service.pull(peer))
 }
 
 export async function askForTrust(

@@ -29,11 +29,18 @@ export interface Binding {
  * for a key that is not in its one form, since the same key must not have two hashes.
  */
 export function spkiSha256(publicKey: KeyObject): Uint8Array {
+  const known = hashes.get(publicKey)
+  if (known !== undefined) return Uint8Array.from(known)
   requireCanonical(publicKey, 'the key')
-  return createHash('sha256')
+  const hash = createHash('sha256')
     .update(publicKey.export({ format: 'der', type: 'spki' }))
     .digest()
+  hashes.set(publicKey, hash)
+  return Uint8Array.from(hash)
 }
+
+// Each chain has the same two upper keys, and is verified more than once; an export costs as much as a signature.
+const hashes = new WeakMap<KeyObject, Uint8Array>()
 
 /** The binding of a host, signed by its libp2p key: the host agrees to be this machine with this CA key. */
 export function signBinding(binding: Omit<Binding, 'peerPublicKey'>, peerKey: KeyObject): identityPb.SignedNodeBinding {

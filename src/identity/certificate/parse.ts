@@ -90,6 +90,8 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
   const types = parsed.extensions.map(extension => extension.type)
   const constraints = parsed.getExtension(x509.BasicConstraintsExtension)
   const binding = parsed.getExtension(NODE_BINDING_OID)
+  // A chain is verified when its host is admitted, and again with the state of that host; the authority, with each chain.
+  let signer: ParsedCertificate | undefined
   const certificate: ParsedCertificate = Object.freeze({
     der: Uint8Array.from(der),
     sha256,
@@ -111,8 +113,11 @@ function parse(der: Uint8Array, sha256: string): ParsedCertificate {
       .map(e => e.type),
     repeatedExtension: new Set(types).size !== types.length,
     isSignedBy: issuer => {
+      if (issuer === signer) return true
       const other = native.get(issuer)
-      return other !== undefined && own.checkIssued(other) && own.verify(issuer.publicKey)
+      const isSigned = other !== undefined && own.checkIssued(other) && own.verify(issuer.publicKey)
+      if (isSigned) signer = issuer
+      return isSigned
     }
   })
   native.set(certificate, own)
