@@ -346,7 +346,7 @@ export class Member {
       trust: trustService,
       failures
     })
-    wireMesh(mesh, registry, policy, () => {}, log)
+    wireMesh(mesh, registry, policy, trustService, () => {}, log)
     if (planted.hearsNoPolicy === true) mesh.onGossip('policy', () => 'ignore')
     wireTrust(mesh, trustService)
     mesh.onConnect((other, of) => {
