@@ -59,7 +59,11 @@ export class ConnectionPulls {
 
   /** A host has connected. */
   readonly connected = (peer: PeerKey): void => {
-    if (!this.#waiting.some(waiting => waiting.peer === peer)) this.#waiting.push({ peer, after: this.#begun })
+    const waiting = { peer, after: this.#begun }
+    const at = this.#waiting.findIndex(one => one.peer === peer)
+    // It may be another process there: what was pulled before counts for that no more.
+    if (at === -1) this.#waiting.push(waiting)
+    else this.#waiting[at] = waiting
     this.#next()
   }
 
@@ -99,6 +103,10 @@ export class ConnectionPulls {
     const machine = mesh.machineOf(peer)
     try {
       await registry.syncWith(peer)
+    } catch (err) {
+      // Each member counts then, also one whose registry cannot be had.
+      if (policy.isLost) await policy.fetch(peer)
+      throw err
     } finally {
       if (this.#lacksTrustOf(peer)) trust.pull(peer)
     }

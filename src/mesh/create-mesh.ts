@@ -83,9 +83,10 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       return found.ensure(other, limit)
     },
     openTo: other => connections.openTo(other),
-    spokenBy: async other => {
+    spokenBy: async (other, limit) => {
       const connection = connections.openTo(other)
-      return connection === undefined ? [] : (await node.services.identify.identify(connection)).protocols
+      if (connection === undefined) return []
+      return (await node.services.identify.identify(connection, { signal: limit })).protocols
     }
   })
   const streams = new DataStreams()

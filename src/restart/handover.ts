@@ -1,10 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, ftruncateSync, openSync } from 'node:fs'
-import type { Server } from 'node:net'
+import { isIP, type Server } from 'node:net'
 import { constants } from 'node:os'
 import {
   descriptorOf,
-  formatHostPort,
   type HostPort,
   type Left,
   type ProcessHandover,
@@ -24,9 +23,6 @@ export interface HandoverOptions {
   /** What a service manager has kept for this process, by name. */
   readonly stored: ReadonlyMap<string, number>
 }
-
-/** Each takes its port at every address, as a listener at `::` of ours does for IPv4 too. */
-const ANY_HOSTS = ['0.0.0.0', '::']
 
 /** A descriptor that was left, and is not there. */
 const MISSING = -1
@@ -214,8 +210,14 @@ function closeAll(descriptors: Iterable<number> = []): void {
 
 // With the port alone the former program would lose a listener that this one never needed, and refuse while it binds again.
 function overlaps(name: string, { host, port }: HostPort): boolean {
-  if (ANY_HOSTS.includes(host)) return name.endsWith(`:${port}`)
-  return [host, ...ANY_HOSTS].some(one => name.endsWith(` ${formatHostPort({ host: one, port })}`))
+  const [, text = '', at] = / (\S+):(\d+)$/.exec(name) ?? []
+  const other = text.replace(/^\[|\]$/g, '')
+  return Number(at) === port && (other === host || isVague(other) || isVague(host))
+}
+
+// A name, or every address: 0.0.0.0, ::, 0:0::0.
+function isVague(host: string): boolean {
+  return isIP(host) === 0 || /^[0:.]+$/.test(host)
 }
 
 /** An id for a handover. */

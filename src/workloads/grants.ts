@@ -180,7 +180,8 @@ export class Grants {
       optionFor(
         '--dns-name',
         named.flatMap(one => one.dnsNames ?? [])
-      )
+      ) +
+      limitOptions(former)
     return new WarrenError(ErrorCode.PermissionDenied, text, {
       hint: `On the founding host: warren entry add --machine ${machine} --uid ${facts.uid}${narrow}${options} ${name}${narrow === '' ? scopeOf(facts) : ''}${facts.isDeclared === true && why.startsWith('entry ') ? DECLARED : ''}`
     })
@@ -189,6 +190,11 @@ export class Grants {
 
 function optionFor(option: string, names: readonly string[]): string {
   return [...new Set(names)].map(name => ` ${option} ${name}`).join('')
+}
+
+function limitOptions({ maxConnects, maxRateBytes }: Pick<Entry, 'maxConnects' | 'maxRateBytes'> = {}): string {
+  const connects = maxConnects === undefined ? '' : ` --max-connects ${maxConnects}`
+  return connects + (maxRateBytes === undefined ? '' : ` --max-rate ${maxRateBytes}`)
 }
 
 const DECLARED =

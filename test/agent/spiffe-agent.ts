@@ -30,7 +30,8 @@ export function workload(spiffeId: string, uid: number, pid: number, forUser: bo
 const shares = new Shares({ bytesPerSecond: 1e9, waitingBytes: 1e9 }, systemClock, silentMetrics)
 
 export function caller(uid: number, pid: number, view = HOST_VIEW): Caller {
-  return { uid, pid, view, share: shares.of({ uid, view }) } as unknown as Caller
+  const connection = new AbortController().signal
+  return { uid, pid, view, connection, share: shares.of({ uid, view }) } as unknown as Caller
 }
 
 /** The handlers of spiffe.sock, with registrations and times that a test sets. */

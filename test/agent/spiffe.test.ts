@@ -117,8 +117,10 @@ test('a stream that began with the identities of one process ends with them, and
   agent.change()
   const ended = code('PERMISSION_DENIED', /the registration of this process has ended/)
   await Promise.all(streams.map(stream => assert.rejects(stream.next(), ended)))
-  // Who asks again gets what is for its user, as every process without identities of its own.
-  assert.equal((await agent.watch(who, t).next()).value?.svids?.[0]?.spiffeId, ID)
+  // Clients ask again by themselves, on the same connection.
+  await assert.rejects(agent.watch(who, t).next(), ended)
+  // Who connects again gets what is for its user, as every process without identities of its own.
+  assert.equal((await agent.watch(caller(1_000, 20), t).next()).value?.svids?.[0]?.spiffeId, ID)
 })
 
 test('an X.509-SVID comes with its key, its chain and the roots', async t => {

@@ -75,10 +75,16 @@ const READS = `
 import asyncio, json, socket, sys
 from warren import aio
 from warren._hello import Peer
+from warren.errors import ConnectionCutError
 
 
 class Agent:
     pass
+
+
+class Cut:
+    def call(self, method, body, timeout):
+        return {"state": "cut", "reason": "by policy"}
 
 
 async def pair():
@@ -139,6 +145,43 @@ async def cancelled():
     return lost
 
 
+async def overlapping():
+    """A read that begins when another is cancelled gets what that one was handed first, and ends."""
+    stream, other = await pair()
+    lost = 0
+    for _ in range(50):
+        first = asyncio.create_task(stream.reader.read(100))
+        await asyncio.sleep(0)
+        other.send(b"ab")
+        while not stream.reader._handed:
+            await asyncio.sleep(0)
+        other.send(b"cd")
+        first.cancel()
+        got = await stream.reader.read(100)
+        while len(got) < 4:
+            got += await asyncio.wait_for(stream.reader.read(100), 20)
+        lost += got != b"abcd"
+    await stream.close()
+    return lost
+
+
+async def torn():
+    """A reset behind the last bytes is a cut, also after the end of the own direction."""
+    ours, other = socket.socketpair()
+    stream = await aio._stream(ours, Peer("", "", ""), Cut(), False, lambda: None)
+    stream.writer.write(b"question")
+    stream.writer.write_eof()
+    other.send(b"half")
+    other.close()
+    got = b""
+    try:
+        while chunk := await asyncio.wait_for(stream.reader.read(100), 20):
+            got += chunk
+    except ConnectionCutError:
+        return got == b"half"
+    return "an end"
+
+
 async def fair():
     """A read that never waits leaves the other tasks their turns."""
     stream, other = await pair()
@@ -160,7 +203,7 @@ async def fair():
 
 
 async def main():
-    print(json.dumps([await order(), await cancelled(), await fair()]))
+    print(json.dumps([await order(), await cancelled(), await overlapping(), await torn(), await fair()]))
 
 
 asyncio.run(main())
@@ -178,5 +221,5 @@ test('a child of a process whose threads connect at this moment can connect', as
 
 test('reads of asyncio return all bytes in order, also when one is cancelled, and leave other tasks their turns', async t => {
   if (!needsCommand(t, 'python3')) return
-  assert.deepEqual(await run(READS), [true, 0, true])
+  assert.deepEqual(await run(READS), [true, 0, 0, true, true])
 })

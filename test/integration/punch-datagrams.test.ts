@@ -32,7 +32,9 @@ async function carriers(...agents: readonly TestAgent[]): Promise<string[]> {
     const { flows = [] } = JSON.parse(await agent.cli('flows', '--json')) as { flows?: Array<{ carrier: string }> }
     return flows.map(({ carrier }) => carrier)
   })
-  return (await Promise.all(lists)).flat()
+  const all = await Promise.all(lists)
+  for (const list of all) assert.equal(list.length, 1)
+  return all.flat()
 }
 
 test(

@@ -279,14 +279,14 @@ test('an address from which no packet comes is pinged a few times, and then no m
 })
 
 /** A port that is never sent from, seen at an address of somebody's choice. */
-const seenAt = (t: TestContext, own: HostPort): OutsidePort =>
+const seenAt = (t: TestContext, own: HostPort, observer = '198.51.100.10'): OutsidePort =>
   outsideOf(
     t,
     { localPort: 7_461, canReach: () => true, send: () => true },
     {
       seen: async () => encodeSeen(own),
       observersFor: () => [OPEN],
-      dataPortsOf: () => [{ host: '198.51.100.10', port: 7_461 }]
+      dataPortsOf: () => [{ host: observer, port: 7_461 }]
     }
   )
 
@@ -359,7 +359,22 @@ test('an agent sends nothing to an address that the host of a NAT cannot have, w
     assert.notEqual((await answered)[':status'], 200, end.host)
     stream.end()
   }
-  assert.deepEqual(met, [])
+  const six = await session(t, seenAt(t, { host: '2001:db8::9', port: 40_000 }, '2001:db8::10'))
+  for (const host of ['2001:db8::7%constructor', '2001:db8::7%lo', 'fe80::7%eth0', '::1']) {
+    const { stream, answered } = six.ask({ host, port: 7_461 })
+    assert.notEqual((await answered)[':status'], 200, host)
+    stream.end()
+  }
+  assert.deepEqual([...met, ...six.met], [])
+})
+
+test('a member cannot have this host taken for one of a network in which it is not itself', async t => {
+  for (const host of ['10.0.0.7', '192.168.1.1', '2001:db8::9']) {
+    const { ask } = await session(t, seenAt(t, { host, port: 40_000 }))
+    const { stream, answered } = ask({ host: host.replace(/\d+$/, '8'), port: 7_461 })
+    assert.notEqual((await answered)[':status'], 200, host)
+    stream.end()
+  }
 })
 
 test('a host that wants many datagram paths between NATs is refused', async t => {
@@ -450,7 +465,7 @@ test('an opener leaves the datagrams on the session where the other agent may se
   const inside = await opener(
     t,
     (await session(t, seenAt(t, { host: '203.0.113.9', port: 40_000 }))).client,
-    seenAt(t, { host: '10.0.0.7', port: 7_461 })
+    seenAt(t, { host: '10.0.0.7', port: 7_461 }, '10.0.0.1')
   )
   inside.pass(MEET_AFTER_MS)
   await waitFor(() => inside.said.length === 1, 'the reason')

@@ -43,7 +43,7 @@ describe('an address as the system has it', () => {
   })
 
   it('is none where the socket or the system cannot say it', () => {
-    for (const address of ['', 'localhost', '1.2.3', '::1%nowhere'])
+    for (const address of ['', 'localhost', '1.2.3', '::1%nowhere', '::1%constructor', '::1%toString'])
       assert.equal(encodeName({ address, port: 1 }, true), undefined)
     assert.equal(encodeName({ address: '::1', port: 1 }, false), undefined)
     assert.equal(decodeName(Buffer.alloc(28)), undefined)

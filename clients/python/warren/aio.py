@@ -394,16 +394,19 @@ class _Reader(asyncio.StreamReader):
         self._in_a_row = 0
         self._wanted = 0
         self._handed = b""
+        # The connection was reset, and nobody else will be told.
+        self.on_cut: Callable[[], None] = lambda: None
 
     async def read(self, n: int = -1) -> bytes:
-        if n <= 0 or not self._reads_socket() or self._buffer or self._eof or self._exception is not None:
+        # Bytes that were handed to a read that is cancelled now are put back in their place before anything is read.
+        if n <= 0 or self._handed or not self._reads_socket() or self._buffer or self._eof or self._exception is not None:
             return await super().read(n)
         self._in_a_row += 1
         if self._in_a_row > _READS_IN_A_ROW:
             self._in_a_row = 0
             await asyncio.sleep(0)
             # The loop may have read meanwhile.
-            if self._buffer or self._eof or self._exception is not None:
+            if self._handed or self._buffer or self._eof or self._exception is not None:
                 return await super().read(n)
         if self._waiter is None and (data := self._receive(n)):
             return data
@@ -428,15 +431,27 @@ class _Reader(asyncio.StreamReader):
         else:
             super().feed_data(data)  # type: ignore[arg-type]
 
+    async def _wait_for_data(self, func_name: str) -> None:
+        # A read that is cancelled has not given them back yet, and must not drop the waiter of this one.
+        if self._handed:
+            self._buffer[:0] = self._handed
+            self._handed = b""
+            return
+        await super()._wait_for_data(func_name)  # type: ignore[misc]
+
     def _reads_socket(self) -> bool:
         # With TLS, the bytes of the socket are for another protocol.
         transport = self._transport
         return transport is not None and isinstance(transport.get_protocol(), _Protocol)
 
     def _receive(self, n: int) -> bytes:
-        # An end and a failure are for the transport, which finds them, too.
+        # An end is for the transport, which finds it, too.
         try:
             return self._raw.recv(min(n, _CHUNK_BYTES))
+        except (BrokenPipeError, ConnectionResetError):
+            # The system tells it once: the transport would see an end in its place.
+            self.on_cut()
+            return b""
         except OSError:
             return b""
 
@@ -485,6 +500,7 @@ class _End:
         self._saw_end = False
         self._is_cut = False
         self._reader = reader
+        reader.on_cut = self.cut
         self._witness = witness
         self._is_strict = is_strict
         self._release = release
@@ -525,7 +541,7 @@ class _End:
             await _in_thread(self._witness.reset)
 
     def _clean(self) -> None:
-        if not self._saw_end:
+        if not self._saw_end and not self._is_cut:
             self._saw_end = True
             self._reader.end()
 

@@ -11,25 +11,29 @@ export interface Issued {
   readonly svid: Svid
 }
 
+/** Connections that have had the identities of their process. */
+const ofProcess = new WeakSet<AbortSignal>()
+
 /**
  * Tells the identities of a caller at any time of one call: those that are registered for its process or, if there are none, those
  * that are registered for its user: one registration for each ID, the oldest, in the order of the IDs. The first is what clients take
  * that do not choose.
  *
- * A call that has had the identities of its process never gets those of its user: a watcher would take another identity for its own
- * when its registration ends.
+ * A connection that has had the identities of its process never gets those of its user: a watcher would take another identity for
+ * its own when its registration ends, and clients ask again on the same connection. A client that connects anew gets them.
  *
  * The result throws PERMISSION_DENIED if there are none.
  */
 export function identitiesOf(
   registrations: () => readonly Workload[],
-  caller: Pick<Caller, keyof LocalUser | 'pid'>
+  caller: Pick<Caller, keyof LocalUser | 'pid' | 'connection'>
 ): () => Workload[] {
-  let hadOwn = false
+  const { connection } = caller
   return () => {
     const ofUser = registrations().filter(workload => sameUser(workload, caller))
     const own = ofUser.filter(({ forUser, process }) => !forUser && process.pid === caller.pid)
-    hadOwn ||= own.length > 0
+    if (own.length > 0) ofProcess.add(connection)
+    const hadOwn = ofProcess.has(connection)
     const found = hadOwn ? own : ofUser.filter(({ forUser }) => forUser)
     if (found.length > 0) return oneOfEach(found)
     if (hadOwn) throw new WarrenError(ErrorCode.PermissionDenied, 'the registration of this process has ended')

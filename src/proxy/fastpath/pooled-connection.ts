@@ -2,6 +2,7 @@ import { WarrenError } from '../../core/index.ts'
 import { create, decode, proxyPb, toBinary } from '../../wire/index.ts'
 import { type Cut, type CutKind, cutOf, LINK_LOST } from '../flow/index.ts'
 import { fromWireError, toWireError } from '../refusal.ts'
+import { REASON_GRACE_MS } from '../timing.ts'
 import type { FastPathCuts } from './fastpath-cuts.ts'
 import { MAX_MESSAGE_BYTES, NOTHING } from './format.ts'
 import { OpenEncoder, type PooledOpen } from './open-message.ts'
@@ -52,16 +53,21 @@ export class PooledConnection {
     this.begin(onFree)
     this.#firstBytes = first.length
     const answer = Promise.withResolvers<void>()
+    const number = this.#number
     let isAnswered = false
+    let grace: NodeJS.Timeout | undefined
     // After the answer there will be a subscriber, which waits for the reason.
-    const onSessionClosed = (): void => {
+    const lost = (): void => {
+      clearTimeout(grace)
       if (isAnswered) return
       answer.reject(new PooledConnectionLost(this.#cut))
-      this.detach()
+      this.detach(number)
     }
     this.#onCut = cut => {
       this.#cut = cut
-      onSessionClosed()
+      lost()
+      // Nobody waits for it any more, and its other end may keep it open and send.
+      if (!isAnswered) this.connection.destroy()
     }
     const events: RecordConnectionEvents = {
       answered: refusal => {
@@ -80,7 +86,11 @@ export class PooledConnection {
       ended: () => {
         this.#hasEndedEarly = true
       },
-      closed: onSessionClosed
+      // A flow with first bytes is asked for once, so its reason is worth waiting for: it comes on another connection.
+      closed: () => {
+        if (first.length === 0) lost()
+        else grace = setTimeout(lost, REASON_GRACE_MS)
+      }
     }
     this.connection.ask(this.#opens.encode(open), events, first)
     return answer

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { isIP } from 'node:net'
 import { ErrorCode, Quota, raceAbort, silentMetrics, TokenBuckets, WarrenError, within } from '../../core/index.ts'
-import type { PacketChannel } from '../datagram/packet/index.ts'
+import { MET_MS, type PacketChannel } from '../datagram/packet/index.ts'
 import type { ProxyDeps } from '../deps.ts'
 import { limitExceeded } from '../limits.ts'
 import {
@@ -50,14 +50,19 @@ export class InboundMeetings {
     const { deps, stopping } = this.#options
     const metrics = deps.metrics ?? silentMetrics
     const release = this.#take(machine)
+    let hasMet = false
     try {
-      await within(MEET_TIMEOUT_MS, [stopping], signal => this.#meet(stream, headers, machine, channel, signal))
-      metrics.count('warren_punched_datagrams_total', { role: 'invited', result: 'ok' })
+      hasMet = await within(MEET_TIMEOUT_MS, [stopping], signal =>
+        this.#meet(stream, headers, machine, channel, signal)
+      )
     } catch (err) {
-      metrics.count('warren_punched_datagrams_total', { role: 'invited', result: 'failed' })
-      throw err
+      if (!(err instanceof DOMException && err.name === 'TimeoutError')) throw err
+      throw new WarrenError(ErrorCode.Timeout, 'its end did not say that it sends', { cause: err })
     } finally {
-      release()
+      metrics.count('warren_punched_datagrams_total', { role: 'invited', result: hasMet ? 'ok' : 'failed' })
+      // So long its address is pinged.
+      if (hasMet) setTimeout(release, MET_MS).unref()
+      else release()
     }
   }
 
@@ -67,7 +72,7 @@ export class InboundMeetings {
     machine: string,
     channel: PacketChannel | undefined,
     signal: AbortSignal
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { outside, deps } = this.#options
     const peer = deps.directory.peerOf(machine)
     if (outside === undefined || channel === undefined || peer === undefined) {
@@ -80,13 +85,14 @@ export class InboundMeetings {
     if (why !== undefined) throw new WarrenError(ErrorCode.InvalidArgument, `it names ${end.host} for itself: ${why}`)
     const over = Promise.withResolvers<boolean>()
     stream.once('end', () => over.resolve(true)).once('close', () => over.resolve(false))
-    if (stream.destroyed || stream.closed) return
+    if (stream.destroyed || stream.closed) return false
     stream.respond({ ':status': 200, ...whereaboutsHeaders(own) })
     stream.resume()
     // The end of the request is the sign.
-    const isSign = await raceAbort(over.promise, signal)
-    if (isSign && !stream.aborted && stream.rstCode === 0) channel.meet({ address: end.host, port: end.port })
+    const isSign = (await raceAbort(over.promise, signal)) && !stream.aborted && stream.rstCode === 0
+    if (isSign) channel.meet({ address: end.host, port: end.port })
     if (!stream.destroyed && !stream.writableEnded) stream.end()
+    return isSign
   }
 
   #take(machine: string): () => void {

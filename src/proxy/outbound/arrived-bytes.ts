@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { constants } from 'node:os'
 import koffi from 'koffi'
 import { descriptorOf } from '../../core/index.ts'
 import { FirstBytes } from '../flow/index.ts'
@@ -13,6 +14,10 @@ const MSG_DONTWAIT: Partial<Record<NodeJS.Platform, number>> = {
   netbsd: 0x80
 }
 
+/** Nothing has arrived yet. */
+const PASSING: readonly number[] = [constants.errno.EAGAIN, constants.errno.EWOULDBLOCK, constants.errno.EINTR]
+
+/** Returns the number of bytes, or the number of the error below zero. */
 type Receive = (fd: number, bytes: Buffer, size: number, flags: number) => number
 
 let receive: Receive | undefined | null = null
@@ -32,7 +37,9 @@ export function firstBytesOf(socket: Socket): FirstBytes | undefined {
       if (socket.destroyed || socket.readableLength > 0 || socket.readableEnded || !socket.isPaused()) return undefined
       if (space.length < size) space = Buffer.allocUnsafeSlow(size)
       const found = take(descriptorOf(socket), space, size, MSG_PEEK)
-      // Nothing yet, the end, or an error: Node will find it again.
+      // The system tells a reset once: Node would find an end in its place.
+      if (found < 0 && !PASSING.includes(-found)) socket.destroy()
+      // Nothing yet, or the end: Node will find that again.
       return found > 0 ? Buffer.from(space.subarray(0, found)) : undefined
     },
     drop: size => {
@@ -45,5 +52,8 @@ function make(): Receive | undefined {
   const dontWait = MSG_DONTWAIT[process.platform]
   if (dontWait === undefined) return undefined
   const recv = koffi.load(null).func('intptr_t recv(int fd, uint8_t *bytes, size_t size, int flags)')
-  return (fd, bytes, size, flags) => Number(recv(fd, bytes, size, flags | dontWait))
+  return (fd, bytes, size, flags) => {
+    const found = Number(recv(fd, bytes, size, flags | dontWait))
+    return found < 0 ? -koffi.errno() : found
+  }
 }

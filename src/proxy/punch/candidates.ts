@@ -29,7 +29,8 @@ export function whyNotPunched({ host, port }: HostPort, memberHost: string): str
   const family = isIP(host)
   if ((family !== 4 && family !== 6) || isIP(memberHost) !== family) return 'the two hosts come from different families'
   if (port < MIN_PUNCHED_PORT) return `port ${port} is that of a well-known service`
-  if (isIn(NEVER, host) || MAPPED.test(host)) return 'that is no address of another host'
+  // A zone names an interface of this host.
+  if (host.includes('%') || isIn(NEVER, host) || MAPPED.test(host)) return 'that is no address of another host'
   if (isPrivate(host) && !listOf([memberHost, NETWORK_BITS[family]]).check(host, nameOf(family))) {
     return 'that address is private, and of another network'
   }

@@ -11,7 +11,7 @@ import {
   within
 } from '../../core/index.ts'
 import type { PeerKey } from '../../identity/index.ts'
-import { isPrivate } from './candidates.ts'
+import { isPrivate, whyNotPunched } from './candidates.ts'
 import type { PunchDeps } from './deps.ts'
 import { decodeSeen, encodePreamble, encodeSeenAsk, proofOf, TOKEN_BYTES } from './format.ts'
 import {
@@ -134,13 +134,21 @@ export class OutsidePort {
         }
       }).catch(() => {})
       try {
-        return decodeSeen(await deps.seen(member, encodeSeenAsk(token), limit))
+        const own = decodeSeen(await deps.seen(member, encodeSeenAsk(token), limit))
+        // Else a member could have this host taken for one of a private network, where others may then name addresses to it.
+        const why = isIP(own.host) === isIP(host) ? foreign(own, host) : 'it is of another family'
+        if (why !== undefined) throw unreachable(`it names ${own.host} for this host: ${why}`)
+        return own
       } finally {
         answered.abort()
         await sending
       }
     })
   }
+}
+
+function foreign(own: HostPort, memberHost: string): string | undefined {
+  return isPrivate(own.host) ? whyNotPunched(own, memberHost) : undefined
 }
 
 function unreachable(reason: string, cause?: unknown): WarrenError {

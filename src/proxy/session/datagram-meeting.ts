@@ -49,6 +49,8 @@ export class DatagramMeeting implements Seeker {
   #nextMs = 0
   #pauseMs: number = MEET_PAUSES.firstMs
   #isUnderWay = false
+  /** How often a path was found, in whatever way. */
+  #finds = 0
   /** What the two have told each other, until a packet arrives. */
   #met: Met | undefined
 
@@ -74,6 +76,7 @@ export class DatagramMeeting implements Seeker {
   }
 
   found(): void {
+    this.#finds += 1
     if (this.#met !== undefined) {
       this.#options.metrics.count('warren_punched_datagrams_total', { role: 'requester', result: 'ok' })
     }
@@ -88,10 +91,13 @@ export class DatagramMeeting implements Seeker {
 
   async #run(): Promise<void> {
     const { signal } = this.#closed
+    const finds = this.#finds
     try {
       await within(MEET_TIMEOUT_MS, [signal], limit => this.#meet(limit))
+      // A known address has answered meanwhile.
+      if (this.#finds !== finds) this.#met = undefined
     } catch (err) {
-      if (!signal.aborted) this.#failed(WarrenError.from(err).reason)
+      if (!signal.aborted && this.#finds === finds) this.#failed(WarrenError.from(err).reason)
     } finally {
       this.#isUnderWay = false
     }

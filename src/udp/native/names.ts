@@ -59,7 +59,10 @@ function groupsOf(text: string): number[] {
 }
 
 function scopeOf(zone: string): number | undefined {
-  return networkInterfaces()[zone]?.find(({ scopeid }) => scopeid !== undefined && scopeid > 0)?.scopeid
+  const all = networkInterfaces()
+  // Any other name is one of the object itself, as `constructor`.
+  if (!Object.hasOwn(all, zone)) return undefined
+  return all[zone]?.find(({ scopeid }) => scopeid !== undefined && scopeid > 0)?.scopeid
 }
 
 function zoneOf(scope: number): string | undefined {

@@ -1,4 +1,4 @@
 export { PacketChannel } from './channel.ts'
 export { MAX_PATH_DATAGRAM_BYTES } from './format.ts'
-export type { Seeker } from './path-finder.ts'
+export { MET_MS, type Seeker } from './path-finder.ts'
 export { type Oversize, PacketPort, type Remote } from './port.ts'

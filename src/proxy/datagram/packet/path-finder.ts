@@ -14,7 +14,7 @@ const MAX_PAUSE_MS = 10_000
 /** Maximum of addresses of the other agent that are tried. */
 const MAX_REMOTES = 4
 /** The other end may name any address: one from which no packet comes is pinged for so long, a few times. */
-const MET_MS = 6_000
+export const MET_MS = 6_000
 
 /** Finds out more of where the other end is, while no path is known. */
 export interface Seeker {
