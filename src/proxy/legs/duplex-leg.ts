@@ -7,6 +7,8 @@ import { countYoungGarbage } from './young-garbage.ts'
 export interface Manner {
   /** Called when the stream emits `end`: returns whether the other side ended it, and it was not merely cut short. */
   isCleanEnd(): boolean
+  /** Called when the stream has closed without `finish`: whether both directions had ended nevertheless. @default no */
+  hasEndedBoth?(): boolean
   /** Whether it emits `aborted`. */
   readonly isAborting: boolean
   /** Reason why it failed, once it did. */
@@ -232,6 +234,7 @@ export class DuplexLeg implements ByteLeg {
   }
 
   readonly #onClose = (): void => {
+    if (this.#stream.readableEnded && !this.#hasFinished && this.#manner.hasEndedBoth?.() === true) this.#onFinish()
     if (!this.#stream.readableEnded || !this.#hasFinished) this.#fail()
   }
 

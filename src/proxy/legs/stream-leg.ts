@@ -21,6 +21,12 @@ class StreamManner implements Manner {
     return !this.#stream.aborted && this.#stream.rstCode === 0
   }
 
+  // Node closes a stream when both ends have left and arrived, and tells so now and then before `finish`, or without it. Taken for a
+  // failure, that would drop what the workload has not read yet, behind which it would see an end.
+  hasEndedBoth(): boolean {
+    return this.isCleanEnd() && this.#stream.writableEnded && this.#stream.writableLength === 0
+  }
+
   failure(): Cut {
     return cutOf(this.#stream.rstCode)
   }
