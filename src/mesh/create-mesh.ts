@@ -5,7 +5,7 @@ import { Connections, DataStreams, OnDemand, PeerStreams } from './connections/i
 import { dial, parsePeerAddress, Redialer, reach } from './dialing/index.ts'
 import { Gossip } from './gossip/gossip.ts'
 import { PacedRegistrar } from './gossip/paced-registrar.ts'
-import { peerKeyFromId, toPrivateKey } from './keys.ts'
+import { peerKeyFromId, toPeerId, toPrivateKey } from './keys.ts'
 import { Pinger, SharedPort, StagedSockets } from './libp2p-shims/index.ts'
 import { MAX_GOSSIP_WAITING_BYTES } from './limits.ts'
 import { Libp2pMesh, type MeshParts } from './mesh.ts'
@@ -61,8 +61,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
     pinger,
     staged,
     shared,
-    paced,
-    hasAddressesOf: other => redialer?.knows(other) === true
+    paced
   })
   const connections = new Connections({ node, sessions, log, isStopping: () => signal.aborted })
   redialer = keptConnected({ peer, node, staged, connections, options, signal })
@@ -83,11 +82,7 @@ export async function createMesh(options: MeshOptions): Promise<Mesh> {
       return found.ensure(other, limit)
     },
     openTo: other => connections.openTo(other),
-    spokenBy: async (other, limit) => {
-      const connection = connections.openTo(other)
-      if (connection === undefined) return []
-      return (await node.services.identify.identify(connection, { signal: limit })).protocols
-    }
+    spokenBy: async other => (await node.peerStore.get(toPeerId(other))).protocols
   })
   const streams = new DataStreams()
   const relay = new RelayService({

@@ -121,8 +121,6 @@ export const REDIAL_TICK_MS = 100
 export const REDIAL_REST_MS = 10_000
 /** Head start of the host with the smaller key when two learn of each other, or lose each other. */
 export const HEAD_START_MS = 400
-/** A connected host whose addresses are unknown for this long is asked for them; the registry mostly has them in a second. */
-export const IDENTIFY_AFTER_MS = 5_000
 /**
  * A connection without data for this long is checked; how often to look for such connections. Below the 60 s after which some
  * firewalls forget a connection. A host that vanished is found by the failure detector, in seconds.

@@ -10,9 +10,8 @@ import { yamux } from '@libp2p/yamux'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { definedOnly, formatHostPort, type HostPort, type Logger, takeListener } from '../core/index.ts'
-import type { PeerKey } from '../identity/index.ts'
 import { type AdmissionDeps, AdmissionEncrypter } from './admission/index.ts'
-import { introductions, silenceCheck } from './connections/index.ts'
+import { silenceCheck } from './connections/index.ts'
 import { advertised, type Discovery, type DiscoveryOptions, discovery, listenAddress } from './dialing/index.ts'
 import { gossipRepair } from './gossip/gossip-repair.ts'
 import { gossipService } from './gossip/gossip-service.ts'
@@ -49,8 +48,6 @@ export interface NodeOptions {
   readonly staged: StagedSockets
   readonly shared: SharedPort
   readonly paced: PacedRegistrar
-  /** Whether addresses of a connected host are known. */
-  readonly hasAddressesOf: (peer: PeerKey) => boolean
 }
 
 const LISTENER = 'mesh listener '
@@ -64,8 +61,7 @@ export async function createNode({
   pinger,
   staged,
   shared,
-  paced,
-  hasAddressesOf
+  paced
 }: NodeOptions): Promise<MeshNode> {
   const { advertise } = mesh
   const self = peerKeyFromId(peerIdFromPrivateKey(privateKey))
@@ -88,7 +84,7 @@ export async function createNode({
     backlog: 512,
     listenOpts
   })
-  const node: MeshNode = await createLibp2p({
+  return await createLibp2p({
     privateKey,
     start: false,
     logger: libp2pLogger(mesh.log),
@@ -129,8 +125,7 @@ export async function createNode({
     // See `silenceCheck`.
     connectionMonitor: { enabled: false },
     services: {
-      identify: identify({ runOnLimitedConnection: true, runOnConnectionOpen: false }),
-      introductions: introductions({ hasAddressesOf, identify: () => node.services.identify, log: mesh.log }),
+      identify: identify({ runOnLimitedConnection: true }),
       ping: ping({ runOnLimitedConnection: true }),
       pubsub: gossipService({ trustDomain: mesh.trustDomain, paced, log: mesh.log }),
       discovery: discovery(found),
@@ -142,7 +137,6 @@ export async function createNode({
       silenceCheck: silenceCheck(admission.sessions, pinger, mesh.log)
     }
   })
-  return node
 }
 
 /** With another address in its configuration, the next process binds that. */

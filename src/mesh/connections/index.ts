@@ -1,6 +1,5 @@
 export { Connections } from './connections.ts'
 export { DataStreams } from './data-streams.ts'
-export { introductions } from './introductions.ts'
 export { OnDemand } from './on-demand.ts'
 export { PeerStreams } from './peer-streams.ts'
 export { closeIfSilent, silenceCheck } from './silence.ts'

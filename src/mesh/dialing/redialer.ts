@@ -81,11 +81,6 @@ export class Redialer {
     }
   }
 
-  /** Whether there is an address to dial the host at, by its key. */
-  knows(peer: PeerKey): boolean {
-    return this.#store.find(peer) !== undefined
-  }
-
   forget(peer: PeerKey): void {
     this.#rounds.wake()
     this.#store.forget(peer)
