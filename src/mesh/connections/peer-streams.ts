@@ -9,7 +9,7 @@ export interface PeerStreamsDeps {
   readonly ensure: (peer: PeerKey, signal: AbortSignal) => Promise<unknown>
   readonly openTo: (peer: PeerKey) => Connection | undefined
   /** Names of the protocols that a peer says it speaks. */
-  readonly spokenBy: (peer: PeerKey, signal: AbortSignal) => Promise<readonly string[]>
+  readonly spokenBy: (peer: PeerKey) => Promise<readonly string[]>
 }
 
 function isUnsupported(err: unknown): err is Error {
@@ -35,7 +35,7 @@ export class PeerStreams {
       throw new WarrenError(ErrorCode.DestinationUnreachable, `no connection to ${peer}`)
     }
     const stream = await connection.newStream([...names], { ...limits, signal }).catch(async (err: unknown) => {
-      throw isUnsupported(err) ? await this.#otherVersions(peer, names, signal, err) : err
+      throw isUnsupported(err) ? await this.#otherVersions(peer, names, err) : err
     })
     // Above the peer's limit, libp2p returns a stream that is already reset, without an error.
     if (stream.status !== 'open') {
@@ -49,13 +49,8 @@ export class PeerStreams {
     return new StreamDuplex(await this.open(peer, protocol, signal))
   }
 
-  async #otherVersions(
-    peer: PeerKey,
-    [name = '']: readonly string[],
-    signal: AbortSignal,
-    cause: Error
-  ): Promise<WarrenError> {
-    const spoken = await this.#deps.spokenBy(peer, signal).catch(() => [])
+  async #otherVersions(peer: PeerKey, [name = '']: readonly string[], cause: Error): Promise<WarrenError> {
+    const spoken = await this.#deps.spokenBy(peer).catch(() => [])
     const there = versionsAmong(spoken, name) || 'none that is known'
     const reason = `of the protocol ${name} the other host speaks version ${there}: upgrade the older of the two`
     return new WarrenError(ErrorCode.Unsupported, reason, { cause })

@@ -44,9 +44,8 @@ export function onPooledConnection(connection: PooledConnection, gone: AbortSign
       connection.grant()
     },
     refuse: error => {
-      if (gone.aborted) return
       count('refused')
-      connection.refuse(error)
+      if (!gone.aborted) connection.refuse(error)
     }
   }
 }
