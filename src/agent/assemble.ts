@@ -1,15 +1,5 @@
-import { type Membership, wireAuthorities, wireRenewals } from '../ca/index.ts'
-import {
-  AddressWatch,
-  AnnouncedHosts,
-  type Announcer,
-  Enforcement,
-  handOnRegistry,
-  Readiness,
-  wireCarriers,
-  wireMesh,
-  wireTrust
-} from '../cluster/index.ts'
+import type { Membership } from '../ca/index.ts'
+import { AddressWatch, AnnouncedHosts, type Announcer, Enforcement, handOnRegistry } from '../cluster/index.ts'
 import { type Clock, detach, formatHostPort, type HostPort, type Logger, raceAbort, within } from '../core/index.ts'
 import { DeclaredItems, Reload, type ReloadResult } from '../declared/index.ts'
 import { EventBus, EventHistory } from '../events/index.ts'
@@ -33,7 +23,9 @@ import {
   serveApi,
   serveMetrics,
   stateOf,
-  type WorkloadParts
+  type Wired,
+  type WorkloadParts,
+  wireParts
 } from './builders/index.ts'
 import type { ResolvedConfig } from './config.ts'
 import type { StartProgress } from './start-progress.ts'
@@ -96,7 +88,7 @@ export async function assemble(parts: Parts): Promise<Assembled> {
   const built = await build(parts)
   const { cluster, proxy, drain } = built
   subscribe(built)
-  const wired = wire(built)
+  const wired = wireParts(built)
   await start(built, parts)
   await serve(built, wired, parts.meshAddresses)
   const { machine, trustDomain } = parts.membership
@@ -202,29 +194,6 @@ function subscribe({ base, cluster, ca, local, proxy, declared, announcer }: Bui
   countEvents(metrics, events)
 }
 
-// Before the mesh starts, so that no early peer finds a protocol missing.
-function wire({ base, cluster, ca, proxy }: Built): { readiness: Readiness; synchronised: Promise<void> } {
-  const { events, log } = base
-  const { mesh, registry, heard, policy, evictions } = cluster
-  const synchronised = Promise.withResolvers<void>()
-  wireMesh(mesh, registry, policy, ca.trustService, machine => synchronised.resolve(heard.heard(machine)), log)
-  wireRenewals(mesh, ca.renewals)
-  wireAuthorities(mesh, ca.authorityService)
-  wireTrust(mesh, ca.trustService)
-  mesh.onConnect((peer, machine) => {
-    // A host that reaches the mesh port most likely reaches the data port again.
-    proxy.pathAppeared(machine)
-    evictions.onAdmitted()
-    // Between its admission and now the policy may have changed.
-    evictions.checkPeer(peer)
-    events.emit('host-connected', { peer, machine })
-    base.onProgress({ waitsFor: 'sync', addresses: [], machine })
-  })
-  mesh.onDisconnect(peer => events.emit('host-disconnected', { peer, machine: mesh.machineOf(peer) ?? '' }))
-  wireCarriers(mesh, proxy)
-  return { readiness: new Readiness(), synchronised: synchronised.promise }
-}
-
 async function start({ base, cluster, ca, local, proxy, announcer }: Built, parts: Parts): Promise<void> {
   const { events, log, resources, restart, stopping } = base
   const { mesh, registry, failures, policy, policyStore, members } = cluster
@@ -239,20 +208,35 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   const others = [...base.config.bootstrap, ...parts.meshAddresses, ...members.addresses()]
   if (others.length > 0) base.onProgress({ waitsFor: 'member', addresses: others })
   resources.defer(() => (restart?.handover.isFollowed === true ? mesh.abandon() : mesh.stop()))
-  handOnRegistry(restart?.handover, registry, base.hostClock, () => proxy.flows())
-  await mesh.start()
-  mesh.addHints([...parts.meshAddresses, ...members.addresses()])
+  let isInMesh = false
   // After the flows have ended with their reason: other hosts drop what is registered here.
-  resources.defer(() => (restart?.handover.isFollowed === true ? undefined : registry.leave()))
+  resources.defer(() => (restart?.handover.isFollowed === true || !isInMesh ? undefined : registry.leave()))
+  handOnRegistry(restart?.handover, registry, base.hostClock, () => proxy.flows())
   // Before the data port: what waits there asks for the certificates of these.
   restart?.note('registrations', await local.workloads.adopt())
   await proxy.start()
   resources.defer(() => proxy.stop())
+  // To start the mesh, and to meet its members again, keeps this thread busy for as long as a session takes to be opened.
+  const isAlone = proxy.canContinueAlone()
+  if (isAlone) {
+    // What is registered here is in force when it is announced. Nobody receives it yet.
+    announcer.begin()
+    restart?.note('flows', proxy.adopt())
+    await proxy.carried()
+  }
+  await mesh.start()
+  isInMesh = true
+  mesh.addHints([...parts.meshAddresses, ...members.addresses()])
   registry.start()
   failures.start()
   resources.defer(() => failures.stop())
-  announcer.begin()
-  restart?.note('flows', proxy.adopt())
+  if (isAlone) {
+    // With the addresses of the mesh.
+    announcer.announce()
+  } else {
+    announcer.begin()
+    restart?.note('flows', proxy.adopt())
+  }
   const watch = new AddressWatch({ onChange: (added, gone) => events.emit('addresses-changed', { added, gone }), log })
   detach(log, 'addresses', watch.run(stopping))
   ca.rotation.start(stopping, () => {
@@ -263,7 +247,7 @@ async function start({ base, cluster, ca, local, proxy, announcer }: Built, part
   resources.defer(() => local.workloads.stop())
 }
 
-async function serve(built: Built, wired: ReturnType<typeof wire>, meshAddresses: readonly string[]): Promise<void> {
+async function serve(built: Built, wired: Wired, meshAddresses: readonly string[]): Promise<void> {
   const { readiness, synchronised } = wired
   const { base, cluster, ca, local, proxy, declared, reload } = built
   const { config, membership, metrics, clock, log, resources, stopping } = base

@@ -43,7 +43,8 @@ export interface JoinServiceDeps extends Pick<JoinNamesDeps, 'knownAs'> {
   readonly store: Store
   /** host:port of the data listener, as others reach it. */
   readonly dataAddresses: () => readonly string[]
-  readonly meshAddresses: () => readonly string[]
+  /** Multiaddrs of the mesh here, once it listens. */
+  readonly meshAddresses: () => Promise<readonly string[]>
   /** The member of this name, if there is one now. */
   readonly peerOf: (machine: string) => PeerKey | undefined
   /** The revocations in force. */
@@ -145,6 +146,8 @@ export class JoinService {
     const { authority } = credentials
     const root = authority === undefined ? undefined : rootOfAuthority(authority.certificate, trust.state)
     if (authority === undefined || root === undefined) throw notAuthority()
+    // Before anything is recorded: a host that is admitted must be told where the mesh is.
+    const addresses = await meshAddresses()
     const grant = await this.#grantOf(request, channel)
     const offer = grant.method === 'token' ? undefined : offerOf(request, grant, trustDomain)
     if (offer !== undefined) return { kind: 'offered', offer }
@@ -177,7 +180,7 @@ export class JoinService {
       kind: 'accepted',
       nodeChain: [admission.certificate, authority.certificate, root.der],
       trustBundle: trust.signed,
-      meshAddresses: meshAddresses()
+      meshAddresses: addresses
     }
   }
 

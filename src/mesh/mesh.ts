@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { detach, ErrorCode, type HostPort, WarrenError, within } from '../core/index.ts'
+import { detach, ErrorCode, type HostPort, raceAbort, WarrenError, within } from '../core/index.ts'
 import type { PeerKey } from '../identity/index.ts'
 import type { Duplicates, OpenSession, Sessions } from './admission/index.ts'
 import {
@@ -66,6 +66,7 @@ export interface MeshParts {
 export class Libp2pMesh implements Mesh {
   readonly peer: PeerKey
   readonly #parts: MeshParts
+  readonly #listening = Promise.withResolvers<void>()
   #isStarted = false
   #stopped: Promise<void> | undefined
 
@@ -76,6 +77,11 @@ export class Libp2pMesh implements Mesh {
 
   addresses(): string[] {
     return this.#parts.node.getMultiaddrs().map(String)
+  }
+
+  async whenListening(): Promise<string[]> {
+    await raceAbort(this.#listening.promise, this.#parts.stopping.signal)
+    return this.addresses()
   }
 
   async start(): Promise<void> {
@@ -94,6 +100,7 @@ export class Libp2pMesh implements Mesh {
       await this.stop()
       throw startFailure(err, options.listen)
     }
+    this.#listening.resolve()
     redialer.start()
     onDemand.start()
     options.log.info('mesh started', { peer: this.peer, addresses: this.addresses() })

@@ -134,6 +134,8 @@ export interface Mesh {
   readonly peer: PeerKey
   /** Multiaddrs at which others can reach us, with `/p2p/…`. Empty before `start`. */
   addresses(): string[]
+  /** The same once it has started. Rejects with NOT_READY if it stops first. */
+  whenListening(): Promise<string[]>
   /** Listens and starts to look for the others. Call it once. Throws PORT_IN_USE, INVALID_OPTION. */
   start(): Promise<void>
   /** Stops the mesh. Idempotent, never throws, takes at most 5 s. */

@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { detach, type Left, raceAbort, sleep, WarrenError, within } from '../core/index.ts'
 import { parseAddress } from '../identity/index.ts'
 import type { ProxyDeps } from './deps.ts'
-import { type FlowTable, WAITING } from './flow/index.ts'
+import { DIRECT, FAST_PATH, type FlowTable, WAITING } from './flow/index.ts'
 import { FLOWS, type HandedFlows, type LeftFlow } from './handed-flows.ts'
 import type { Admission } from './inbound/index.ts'
 import { resetSocket } from './legs/index.ts'
@@ -73,6 +73,18 @@ export class AdoptedFlows {
     this.#carried = Promise.all(all)
   }
 
+  /**
+   * Whether all that was left can continue without the mesh: by what is known already, nobody else needs to be heard, and the data
+   * ports are enough to carry it. False if nothing was left.
+   */
+  get canContinueAlone(): boolean {
+    if (this.#waiting.length === 0) return false
+    return this.#waiting.every(({ left }) => {
+      const isDirect = left.carrier === DIRECT || left.carrier === FAST_PATH
+      return isDirect && this.#isKnown(left) && this.#hasHeard(left)
+    })
+  }
+
   /** Continues them as their other hosts become known. Returns their number. Their registrations are those of now. */
   begin(): number {
     const { deps, stopping } = this.#options
@@ -130,9 +142,12 @@ export class AdoptedFlows {
   }
 
   // Its other host may have been evicted since the process before ended, and would not say so.
-  #isInformed({ machine }: LeftFlow, byMs: number): boolean {
-    const { clock, directory } = this.#options.deps
-    return directory.hasHeardBeside?.(machine) !== false || clock.monotonicMs() >= byMs
+  #isInformed(left: LeftFlow, byMs: number): boolean {
+    return this.#hasHeard(left) || this.#options.deps.clock.monotonicMs() >= byMs
+  }
+
+  #hasHeard({ machine }: LeftFlow): boolean {
+    return this.#options.deps.directory.hasHeardBeside?.(machine) !== false
   }
 
   async #continue(waiting: Waiting): Promise<void> {

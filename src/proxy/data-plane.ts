@@ -135,6 +135,8 @@ export interface DataPlane {
   ) => FlowCutAhead[]
   /** Continues the flows that the process before has left; call it when its registrations are here. Returns their number. */
   readonly adopt: () => number
+  /** Whether these need nothing of the mesh: known once the data plane has started, and false if there are none. */
+  readonly canContinueAlone: () => boolean
   /** Resolves when each of these has a path or is over, and after a while without it. Never rejects. */
   readonly carried: () => Promise<void>
   /** Waits for flows to end, resets those that do not, and returns the number of each. Never rejects. */

@@ -29,6 +29,8 @@ export interface LeftFlow {
   /** The certificate that the other end has proved last, in base64, and its host. */
   readonly leafDer: string
   readonly machine: string
+  /** What carried it last; undefined in what an older program has left. */
+  readonly carrier?: string | undefined
 }
 
 interface Open {
@@ -125,7 +127,8 @@ export class HandedFlows {
         key: link.key,
         secret: link.secret.toString('base64'),
         leafDer: Buffer.from(leafDer).toString('base64'),
-        machine
+        machine,
+        carrier: flow.carrier
       })
       descriptors.push(fd)
       bytes.push(kept)

@@ -240,6 +240,7 @@ export function createDataPlane(deps: ProxyDeps): DataPlane {
         return flow === undefined ? [] : [{ flow, reason }]
       })
     },
+    canContinueAlone: () => adopted.canContinueAlone,
     adopt: () => adopted.begin(),
     carried: () => adopted.carried(ADOPTED_TIMEOUT_MS),
     drain: options => drainFlows(flows, options, log, flow => handed.canLeave(flow)),

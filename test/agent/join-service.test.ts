@@ -38,7 +38,7 @@ async function setUp(t: TestContext, log: Logger = silentLogger) {
     membership,
     store,
     dataAddresses: () => ['192.0.2.1:7461'],
-    meshAddresses: () => [],
+    meshAddresses: async () => [],
     peerOf: () => undefined,
     revocations: () => [],
     lifetimeMs: DEFAULT_LIFETIMES.nodeMs,

@@ -61,7 +61,7 @@ export function buildCa(base: Base, cluster: Cluster, dataAddresses: () => strin
     membership,
     store,
     dataAddresses,
-    meshAddresses: () => mesh.addresses(),
+    meshAddresses: () => mesh.whenListening(),
     peerOf: name => routing.peerOf(name),
     knownAs: name => {
       const known = trust.known(name)

@@ -3,7 +3,7 @@ export { type Cut, type CutKind, codeOf, cutOf, isDone, LINK_LOST } from './cut.
 export type { DropReason, Sent } from './drops.ts'
 export { fieldsOf } from './fields.ts'
 export { FirstBytes, type FirstBytesSource } from './first-bytes.ts'
-export { type Flow, type FlowAlarm, type FlowInfo, SAME_HOST, WAITING } from './flow.ts'
+export { DIRECT, FAST_PATH, type Flow, type FlowAlarm, type FlowInfo, SAME_HOST, WAITING } from './flow.ts'
 export { flowIdFrom, newFlowId } from './flow-id.ts'
 export type { Keeper, Place, Reopen } from './keeper.ts'
 export {

@@ -108,3 +108,30 @@ test('what can wait waits for flows of the process before until each has a path 
   hasHeard = true
   await carried
 })
+
+test('flows precede the mesh only where each was on the data ports, and nobody else has to be heard', () => {
+  const canContinueAlone = (left: readonly Partial<LeftFlow>[], hasHeardBeside = true, isMember = true): boolean => {
+    const flows = new AdoptedFlows({
+      deps: {
+        directory: {
+          peerOf: () => (isMember ? 'peer' : undefined),
+          sourceAt: () => true,
+          hasHeardBeside: () => hasHeardBeside
+        }
+      },
+      handed: new HandedFlows(silentLogger)
+    } as unknown as AdoptedFlowsOptions)
+    const data = left.map(one => ({ ...LEFT, ...one }))
+    flows.take({ data, descriptors: data.map(() => 0), bytes: data.map(() => Buffer.alloc(0)) })
+    return flows.canContinueAlone
+  }
+  const direct = { carrier: 'direct' }
+  assert.equal(canContinueAlone([direct, { carrier: 'fastpath' }]), true)
+  assert.equal(canContinueAlone([direct, { carrier: 'relay' }]), false)
+  assert.equal(canContinueAlone([direct, { carrier: 'waiting' }]), false)
+  // From an older program.
+  assert.equal(canContinueAlone([LEFT]), false)
+  assert.equal(canContinueAlone([direct], false), false)
+  assert.equal(canContinueAlone([direct], true, false), false)
+  assert.equal(canContinueAlone([]), false)
+})

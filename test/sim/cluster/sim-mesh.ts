@@ -113,6 +113,10 @@ export class SimMesh implements Mesh {
     return [`/dns4/${this.machine}/tcp/7460`]
   }
 
+  async whenListening(): Promise<string[]> {
+    return this.addresses()
+  }
+
   async publish(topic: MeshTopic, bytes: Uint8Array): Promise<number> {
     return this.#forward({ topic, bytes, seen: new Set([this]) })
   }
