@@ -18,8 +18,12 @@ export const FAST_PATH_TIMEOUT_MS = 3_000
  * need.
  */
 export const FAST_PATH_START_TIMEOUT_MS = 5_000
-/** Pause after a fast-path connection to a host failed, before another is tried on the same session. */
-export const FAST_PATH_PAUSE_MS = 60_000
+/**
+ * Pause after a fast-path connection to a host failed, before another is tried on the same session; doubled with each failure up to
+ * the second figure. Short at first: the other agent refuses one while much waits in its flows, and for a flow that has just ended there.
+ */
+export const FAST_PATH_BACKOFF_MS = 250
+export const FAST_PATH_BACKOFF_MAX_MS = 60_000
 /**
  * An idle pooled fast-path connection is closed after this time by its opener, and after the second figure by the other
  * end.

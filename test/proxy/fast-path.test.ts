@@ -81,6 +81,22 @@ describe('a fast-path connection', () => {
     )
   })
 
+  it('that could not be made delays the next one by a moment: the same flow moves later, and so do others', async () => {
+    let refused = 0
+    const { world, near, far, open } = await hosts(AT_ONCE, (piece, way, connection) => {
+      if (piece[0] === FIRST_BYTE && way === 'up' && refused++ < 2) connection.near.destroy()
+      else pass(piece, way, connection)
+    })
+    await using _ = world
+    const first = await open()
+    await converse(first.client, first.server, () => carriers(near, far).every(carrier => carrier === 'fastpath'))
+    assert.ok(refused >= 3)
+    const second = await open()
+    await converse(second.client, second.server, () => carriers(near).every(carrier => carrier === 'fastpath'))
+    await exchange(first)
+    await exchange(second)
+  })
+
   it('has a limit, beyond which flows stay on their session', async () => {
     const { world, near, open } = await hosts({ ...AT_ONCE, limits: { fastPathConnections: 1 } })
     await using _ = world

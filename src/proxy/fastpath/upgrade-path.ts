@@ -29,11 +29,14 @@ export type UpgradePath = {
   readonly budget: FastPathBudget
 } & (
   | {
-      /** This end, which opened the session, connects it once the flow is worth it. Rejects when there can be none. */
-      readonly dial: () => Promise<RecordConnection>
+      /**
+       * This end, which opened the session, connects it once the flow is worth it. Rejects when there can be none. `isOver`: whether
+       * the flow has ended, so that its failure counts for no other flow.
+       */
+      readonly dial: (isOver: () => boolean) => Promise<RecordConnection>
       readonly thresholds: UpgradeThresholds
-      /** Time after which `dial` may work, if it has not. @default it is not called again */
-      readonly retryMs?: () => number
+      /** Time after which `dial` may work, if it has not. */
+      readonly retryMs: () => number
     }
   | {
       /** This end waits for it. The returned function stops that. */

@@ -88,12 +88,13 @@ class Dialling {
 
   #ask(): void {
     const { flow, relay, stream, isOver } = this.#options
+    const isFinal = (): boolean => stream.readableEnded || isOver()
     // A flow that is about to end stays where it is.
-    if (stream.readableEnded || isOver()) return
+    if (isFinal()) return
     // Where memory is scarce a stream needs less of it.
     const isScarce = flow.room?.isScarce === true
     if (!isScarce && !this.#place.take()) return
-    const dialled = isScarce ? undefined : this.#path.budget.dial(this.#path.dial)
+    const dialled = isScarce ? undefined : this.#path.budget.dial(() => this.#path.dial(isFinal))
     if (dialled === undefined) {
       // Or too many dials are in progress: it tries again with the next read.
       this.#place.give()
@@ -122,9 +123,8 @@ class Dialling {
   /** With a read after the pause, if another attempt may work. */
   #askLater(): void {
     const { relay, isOver } = this.#options
-    const { retryMs } = this.#path
-    if (retryMs === undefined || isOver()) return
-    const fromMs = performance.now() + retryMs()
+    if (isOver()) return
+    const fromMs = performance.now() + this.#path.retryMs()
     relay.onRead = () => {
       if (performance.now() < fromMs) return
       relay.onRead = undefined

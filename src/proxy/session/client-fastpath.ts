@@ -15,7 +15,13 @@ import {
   type UpgradePath,
   type UpgradeThresholds
 } from '../fastpath/index.ts'
-import { DIRECT_BACKOFF_MS, FAST_PATH_PAUSE_MS, FAST_PATH_TIMEOUT_MS, POOLED_IDLE_MS } from '../timing.ts'
+import {
+  DIRECT_BACKOFF_MS,
+  FAST_PATH_BACKOFF_MAX_MS,
+  FAST_PATH_BACKOFF_MS,
+  FAST_PATH_TIMEOUT_MS,
+  POOLED_IDLE_MS
+} from '../timing.ts'
 import type { Dialled } from '../tls/index.ts'
 import { askForCuts } from './ask-for-cuts.ts'
 import { type Beside, besideOf, type FindBeside } from './beside.ts'
@@ -70,13 +76,10 @@ export class ClientFastPath {
 
   /** How a flow on `stream` may get a fast-path connection; undefined if it cannot now. */
   upgradePathFor(stream: ClientHttp2Stream): UpgradePath | undefined {
-    const { budget, thresholds, beside } = this.#options
-    if (beside === undefined ? !this.#isPossible() : !this.#isKnown()) return undefined
-    const dial = () => this.#dial(stream.id)
-    // A better path may appear while the flow lasts.
-    return beside === undefined
-      ? { budget, thresholds, dial }
-      : { budget, thresholds, dial, retryMs: () => this.#retryMs }
+    const { budget, thresholds } = this.#options
+    if (!this.#isKnown()) return undefined
+    const dial = (isOver: () => boolean) => this.#dial(stream.id, isOver)
+    return { budget, thresholds, dial, retryMs: () => this.#retryMs }
   }
 
   /** Removes and returns an idle pooled connection, if there is one. */
@@ -155,7 +158,7 @@ export class ClientFastPath {
     const { budget } = this.#options
     const id = this.#nextId
     this.#nextId += 2
-    const connection = await budget.dial(() => this.#dial(id))
+    const connection = await budget.dial(() => this.#dial(id, () => false))
     // A connection that was lost since then would never report its end.
     if (connection === undefined || connection.isClosed) {
       budget.releasePooled()
@@ -199,15 +202,16 @@ export class ClientFastPath {
 
   #onIdle(pooled: PooledConnection): void {
     pooled.onReleased()
-    if (this.#isPossible() && this.#cuts !== undefined) this.#idle.push({ pooled, sinceMs: this.#options.nowMs() })
+    const isEnding = this.#notBeforeMs === Number.POSITIVE_INFINITY
+    if (!isEnding && this.#cuts !== undefined) this.#idle.push({ pooled, sinceMs: this.#options.nowMs() })
     else pooled.connection.destroy()
   }
 
-  async #dial(streamId: number | undefined): Promise<RecordConnection> {
-    const { dialled, beside, metrics } = this.#options
+  async #dial(streamId: number | undefined, isOver: () => boolean): Promise<RecordConnection> {
+    const { dialled, metrics } = this.#options
     const { fastPath: version } = dialled.versions
     if (streamId === undefined || version === undefined) throw new Error('the session has ended')
-    if (beside !== undefined && this.#retryMs > 0) throw new Error('there was no path a moment ago')
+    if (this.#retryMs > 0) throw new Error('there was no path a moment ago')
     const exporter: Exporter = (...args) => dialled.socket.exportKeyingMaterial(...args)
     try {
       const connection = await within(FAST_PATH_TIMEOUT_MS, [this.#onClosed.signal], async signal => {
@@ -221,7 +225,8 @@ export class ClientFastPath {
       return connection
     } catch (err) {
       metrics.count('warren_fastpath_connections_total', { role: 'client', result: 'failed' })
-      this.#pause(err)
+      // The other end answers nothing for a flow that has ended there, which says nothing about the next one.
+      if (!isOver()) this.#pause(err)
       throw err
     }
   }
@@ -241,9 +246,12 @@ export class ClientFastPath {
 
   #pause(err: unknown): void {
     const { nowMs, log, machine, beside } = this.#options
-    const nextMs = Math.min(Math.max(2 * this.#pauseMs, DIRECT_BACKOFF_MS), FAST_PATH_PAUSE_MS)
-    this.#pauseMs = beside === undefined ? FAST_PATH_PAUSE_MS : nextMs
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs() + this.#pauseMs)
+    // Many flows dial at once, and what fails for one mostly fails for all: that is one failure.
+    if (this.#retryMs === 0) {
+      const firstMs = beside === undefined ? FAST_PATH_BACKOFF_MS : DIRECT_BACKOFF_MS
+      this.#pauseMs = Math.min(Math.max(2 * this.#pauseMs, firstMs), FAST_PATH_BACKOFF_MAX_MS)
+      this.#notBeforeMs = nowMs() + this.#pauseMs
+    }
     log.debug('no fast-path connection beside a session', { machine, err })
   }
 }
