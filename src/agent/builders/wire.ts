@@ -1,16 +1,6 @@
 import { wireAuthorities, wireRenewals } from '../../ca/index.ts'
 import { Readiness, wireCarriers, wireMesh, wireTrust } from '../../cluster/index.ts'
-import type { DataPlane } from '../../proxy/index.ts'
-import type { Base } from './base.ts'
-import type { Ca } from './ca.ts'
-import type { Cluster } from './cluster.ts'
-
-interface WiredParts {
-  readonly base: Base
-  readonly cluster: Cluster
-  readonly ca: Ca
-  readonly proxy: DataPlane
-}
+import type { ApiParts } from './api.ts'
 
 export interface Wired {
   readonly readiness: Readiness
@@ -19,7 +9,7 @@ export interface Wired {
 }
 
 /** Connects the parts to the mesh. Call it before the mesh starts, so that no early peer finds a protocol missing. */
-export function wireParts({ base, cluster, ca, proxy }: WiredParts): Wired {
+export function wireParts({ base, cluster, ca, proxy }: Pick<ApiParts, 'base' | 'cluster' | 'ca' | 'proxy'>): Wired {
   const { events, log } = base
   const { mesh, registry, heard, policy, evictions } = cluster
   const synchronised = Promise.withResolvers<void>()
