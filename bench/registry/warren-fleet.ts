@@ -1,7 +1,8 @@
 import { AgentClient } from '../../src/client/index.ts'
+import { FULL_MESH_MEMBERS } from '../../src/mesh/limits.ts'
 import { apiPb } from '../../src/wire/index.ts'
 import { type Scope, settled, TestAgent, waitFor } from '../../test/harness/index.ts'
-import type { Change, FleetKind } from './fleet.ts'
+import type { Change, Fleet, FleetKind } from './fleet.ts'
 import { Sightings } from './sightings.ts'
 
 const PATTERN = 'bench.registry.*.*'
@@ -14,18 +15,22 @@ export const warrenFleet: FleetKind = {
   missing: () => undefined,
   start: async (scope, members) => {
     const agents = await startAgents(scope, members)
-    const clients = agents.map(agent => new AgentClient({ runtimeDir: agent.runtimeDir }))
-    scope.defer(() => Promise.all(clients.map(client => client.close())))
-    const watching = new AbortController()
-    const sightings = new Sightings(members)
-    const ended = clients.map((client, at) => watch(client, watching.signal, ids => sightings.see(at, ids)))
-    return {
-      pids: agents.map(({ pid }) => pid),
-      changes: [registration(clients, sightings)],
-      unwatch: async () => {
-        watching.abort()
-        await Promise.all(ended)
-      }
+    return { pids: agents.map(({ pid }) => pid), ...watchAgents(scope, agents) }
+  }
+}
+
+/** Watches all agents from now on. */
+export function watchAgents(scope: Scope, agents: readonly TestAgent[]): Pick<Fleet, 'changes' | 'unwatch'> {
+  const clients = agents.map(agent => new AgentClient({ runtimeDir: agent.runtimeDir }))
+  scope.defer(() => Promise.all(clients.map(client => client.close())))
+  const watching = new AbortController()
+  const sightings = new Sightings(agents.length)
+  const ended = clients.map((client, at) => watch(client, watching.signal, ids => sightings.see(at, ids)))
+  return {
+    changes: [registration(clients, sightings)],
+    unwatch: async () => {
+      watching.abort()
+      await Promise.all(ended)
     }
   }
 }
@@ -46,8 +51,13 @@ export async function startAgents(
     await agent.start(['--join', token, ...args])
   }
   const all = [first, ...others]
+  // Of a full mesh, all are connected to all.
+  const wanted = members <= FULL_MESH_MEMBERS ? members - 1 : 1
   for (const agent of all) {
-    const knowsAll = async (): Promise<boolean> => ((await agent.status()).members ?? 0) >= members
+    const knowsAll = async (): Promise<boolean> => {
+      const { members: known = 0, connected = 0 } = await agent.status()
+      return known >= members && connected >= wanted
+    }
     await waitFor(knowsAll, `${agent.name} to know ${members} members`, PATIENCE_MS)
   }
   return all
