@@ -1,6 +1,10 @@
 // The scale model: npm run scale -- --hosts 10,100,1000,4000. See docs/performance/scale.md.
 import { parseArgs } from 'node:util'
-import { model, type Row } from './model.ts'
+import { leaveForOwnLoopback } from '../registry/own-loopback.ts'
+import { withScope } from '../with-scope.ts'
+import { compare } from './calibration.ts'
+import { type ModelOptions, model, type Row } from './model.ts'
+import { measureReal } from './real.ts'
 
 const USAGE = `Usage: npm run scale -- [options]
 
@@ -9,6 +13,7 @@ const USAGE = `Usage: npm run scale -- [options]
   --latency-ms N    one way between two hosts, on average                (default 2)
   --loss N          share of gossip messages that are lost               (default 0.001)
   --changes N       changes of each host in an hour, for the churn       (default 6)
+  --real N,N…       starts so many agents too, and prints the model beside them; needs root, and npm run build before
   --json            prints one JSON object for each size
 `
 
@@ -19,6 +24,7 @@ const { values } = parseArgs({
     'latency-ms': { type: 'string', default: '2' },
     loss: { type: 'string', default: '0.001' },
     changes: { type: 'string', default: '6' },
+    real: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false }
   }
@@ -59,21 +65,21 @@ const LINES: ReadonlyArray<readonly [string, (row: Row) => string]> = [
   ['time for this column', ({ tookMs }) => `${(tookMs / 1_000).toFixed(1)} s`]
 ]
 
-function main(): void {
+async function main(): Promise<void> {
   if (values.help) {
     process.stdout.write(USAGE)
     return
   }
-  const sizes = values.hosts.split(',').map(Number)
-  if (sizes.some(size => !Number.isSafeInteger(size) || size < 2 || size > 20_000)) {
-    process.stderr.write('--hosts must be numbers from 2 to 20000, with commas between them\n')
-    process.exit(2)
-  }
+  const sizes = sizesIn('hosts', values.hosts, 2, 20_000)
   const options = {
     seed: numberIn('seed', 2 ** 32),
     latencyMs: numberIn('latency-ms', 1_000),
     loss: numberIn('loss', 0.5),
     changesPerHour: numberIn('changes', 3_600)
+  }
+  if (values.real !== undefined) {
+    await calibrate(sizesIn('real', values.real, 3, 200), options)
+    return
   }
   const rows = sizes.map(hosts => model({ hosts, ...options }))
   if (values.json) {
@@ -84,6 +90,31 @@ function main(): void {
     ['hosts', ...rows.map(({ hosts }) => String(hosts))],
     ...LINES.map(([title, of]) => [title, ...rows.map(of)])
   ]
+  writeTable(cells)
+}
+
+function sizesIn(name: string, text: string, least: number, most: number): readonly number[] {
+  const sizes = text.split(',').map(Number)
+  if (sizes.every(size => Number.isSafeInteger(size) && size >= least && size <= most)) return sizes
+  process.stderr.write(`--${name} must be numbers from ${least} to ${most}, with commas between them\n`)
+  process.exit(2)
+}
+
+async function calibrate(sizes: readonly number[], options: Omit<ModelOptions, 'hosts'>): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    process.stderr.write('--real needs root: the agents get a network of their own\n')
+    process.exit(2)
+  }
+  leaveForOwnLoopback()
+  for (const hosts of sizes) {
+    const row = model({ hosts, ...options })
+    const real = await withScope(scope => measureReal(scope, hosts, line => process.stderr.write(`${line}\n`)))
+    if (values.json) process.stdout.write(`${JSON.stringify({ hosts, model: row, real })}\n`)
+    else writeTable([[`${hosts} hosts`, 'model', 'real', 'model / real', ''], ...compare(row, real)])
+  }
+}
+
+function writeTable(cells: ReadonlyArray<readonly string[]>): void {
   const widths = (cells[0] ?? []).map((_, column) => Math.max(...cells.map(line => line[column]?.length ?? 0)))
   for (const line of cells) {
     process.stdout.write(
@@ -92,4 +123,4 @@ function main(): void {
   }
 }
 
-main()
+await main()
