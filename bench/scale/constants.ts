@@ -3,6 +3,13 @@
  * that is kept: docs/protocol/requests.md.
  */
 export const REQUEST_BYTES = 354
+/** An acknowledgement on a standing connection, in both directions: 289 and 297 measured among 10 and 50 real agents, `--real`. */
+export const ACK_BYTES = 294
+/**
+ * What a host at rest sends and receives in a second beside renewals and synchronisation: signs of life, and what TCP keeps. Measured as what
+ * 10 and 50 real agents, `--real`, have more than is computed: 450 and 600.
+ */
+export const SIGN_BYTES_PER_SECOND = 525
 /** Bytes that gossipsub, yamux, noise and TCP add to one message, computed: topic and envelope 60, 12, 18 and 2 × 32 with the acknowledgement. */
 export const MESSAGE_BYTES = 154
 /** Group hashes that one request of synchronisation carries, and the number of groups. */

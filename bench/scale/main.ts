@@ -60,6 +60,7 @@ const LINES: ReadonlyArray<readonly [string, (row: Row) => string]> = [
   ['two halves: all have all changes, suspect nobody', ({ heal }) => `${ms(heal.changesMs)}, ${ms(heal.answersMs)}`],
   ['idle, bytes a second: renewals', row => kilo(row.idleBytesPerSecond.refreshes)],
   ['idle, bytes a second: synchronisation', row => kilo(row.idleBytesPerSecond.sync)],
+  ['idle, bytes a second: all, with signs of life', row => kilo(row.idleBytesPerSecond.all)],
   ['a renewal is with all', ({ renewalMs }) => (renewalMs === undefined ? 'at once' : ms(renewalMs))],
   ['churn, bytes a second more', row => kilo(row.churnBytesPerSecond)],
   ['time for this column', ({ tookMs }) => `${(tookMs / 1_000).toFixed(1)} s`]

@@ -1,3 +1,4 @@
+import { SIGN_BYTES_PER_SECOND } from './constants.ts'
 import { randomOf } from './events.ts'
 import { detection } from './failure.ts'
 import { graphOf } from './graph.ts'
@@ -33,7 +34,12 @@ export interface Row {
   readonly vanished: { readonly p99Ms: number; readonly reached: number }
   /** Two halves whose link comes back after a minute or more. */
   readonly heal: Healing
-  readonly idleBytesPerSecond: { readonly refreshes: number; readonly sync: number; readonly all: number }
+  readonly idleBytesPerSecond: {
+    readonly refreshes: number
+    readonly sync: number
+    readonly signs: number
+    readonly all: number
+  }
   /** Until a renewal of a lease is with all; undefined where its owner gives it to all. */
   readonly renewalMs?: number | undefined
   readonly churnBytesPerSecond: number
@@ -100,7 +106,12 @@ export function model({ hosts, seed, latencyMs, loss, changesPerHour }: ModelOpt
     crash: { p99Ms: crash.p99Ms, reached: crash.reached },
     vanished: { p99Ms: vanished.p99Ms, reached: vanished.reached },
     heal,
-    idleBytesPerSecond: { refreshes, sync, all: refreshes + sync },
+    idleBytesPerSecond: {
+      refreshes,
+      sync,
+      signs: SIGN_BYTES_PER_SECOND,
+      all: refreshes + sync + SIGN_BYTES_PER_SECOND
+    },
     renewalMs,
     churnBytesPerSecond: churn,
     tookMs: performance.now() - beganMs

@@ -2,7 +2,7 @@ import { type Answer, encodeAnswers } from '../../src/cluster/gather/answer.ts'
 import { Gatherer } from '../../src/cluster/gather/gatherer.ts'
 import { PASS_ON_MIN_MS, PASS_ON_SPREAD_MS } from '../../src/mesh/limits.ts'
 import { syncMsFor } from '../../src/registry/index.ts'
-import { MESSAGE_BYTES, REQUEST_BYTES } from './constants.ts'
+import { ACK_BYTES, MESSAGE_BYTES, REQUEST_BYTES } from './constants.ts'
 import { Events } from './events.ts'
 import type { Graph } from './graph.ts'
 
@@ -79,7 +79,7 @@ export function spread(
     const isConnected = links[host]?.includes(owner) === true
     gatherers[host]?.ask(question, (isConnected ? requester : peers[via]) ?? fail(), events.nowMs)
     if (isConnected) {
-      for (const end of [host, owner]) bytes[end] = (bytes[end] ?? 0) + REQUEST_BYTES + 10
+      for (const end of [host, owner]) bytes[end] = (bytes[end] ?? 0) + ACK_BYTES
       ackMessages += 1
       events.after(2 * hopMs(), () => note(host))
       return

@@ -33,9 +33,9 @@ const step = (maxOwners: number, refreshMs: number, leaseMs = 3 * refreshMs + MA
 export const DEFAULT_LEASES: readonly LeaseStep[] = Object.freeze([
   step(32, 5_000),
   step(512, 60_000),
-  step(1_024, 120_000),
+  step(1_024, 126_000),
   step(2_048, 195_000),
-  step(Number.POSITIVE_INFINITY, 290_000, 590_000)
+  step(Number.POSITIVE_INFINITY, 295_000, 598_000)
 ])
 
 /** Shortest and longest lease that another host's head may ask for, in milliseconds. */
