@@ -1,36 +1,17 @@
 // What a change with `--wait all` costs its owner, with real agents: node bench/scale/acks.ts --agents 20. Needs `ss` of iproute2.
-import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { AgentClient } from '../../src/client/index.ts'
 import { apiPb } from '../../src/wire/index.ts'
 import { startAgents } from '../registry/warren-fleet.ts'
+import { percentile } from '../statistics.ts'
 import { withScope } from '../with-scope.ts'
+import { tcpTrafficOf } from './tcp-traffic.ts'
 
 const { values } = parseArgs({
   options: { agents: { type: 'string', default: '10' }, changes: { type: 'string', default: '7' } }
 })
 const WINDOW_MS = 2_000
-
-interface Traffic {
-  readonly connections: number
-  readonly bytes: number
-}
-
-/** Of the TCP connections of a process, since each began. */
-function trafficOf(pid: number): Traffic {
-  const lines = execFileSync('ss', ['-tniHOp', 'state', 'established'], { encoding: 'utf8', maxBuffer: 1 << 26 }).split(
-    '\n'
-  )
-  const own = lines.filter(line => line.includes(`pid=${pid},`))
-  const sum = (name: string): number =>
-    own.reduce((total, line) => total + Number(new RegExp(`\\b${name}:(\\d+)`).exec(line)?.[1] ?? 0), 0)
-  return { connections: own.length, bytes: sum('bytes_sent') + sum('bytes_received') }
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN
-}
 
 const agents = await withScope(async scope => {
   const all = await startAgents(scope, Number(values.agents))
@@ -39,13 +20,13 @@ const agents = await withScope(async scope => {
   await using client = new AgentClient({ runtimeDir: owner.runtimeDir })
   // The connections of the joins, and of the last synchronisation, have ended or settled.
   await sleep(10_000)
-  const before = trafficOf(owner.pid).connections
+  const before = tcpTrafficOf(owner.pid).connections
   const report = { answeredMs: [] as number[], bytes: [] as number[], localBytes: [] as number[] }
   for (let change = 0; change < Number(values.changes); change += 1) {
     for (const wait of [apiPb.Wait.ALL, apiPb.Wait.LOCAL] as const) {
-      const idle = trafficOf(owner.pid)
+      const idle = tcpTrafficOf(owner.pid)
       await sleep(WINDOW_MS)
-      const begun = trafficOf(owner.pid)
+      const begun = tcpTrafficOf(owner.pid)
       const askedMs = performance.now()
       const { token } = await client.workload.register({
         address: 'bench.scale.change.default',
@@ -55,7 +36,7 @@ const agents = await withScope(async scope => {
       })
       const answeredMs = performance.now() - askedMs
       await sleep(Math.max(0, WINDOW_MS - answeredMs))
-      const bytes = trafficOf(owner.pid).bytes - begun.bytes - (begun.bytes - idle.bytes)
+      const bytes = tcpTrafficOf(owner.pid).bytes - begun.bytes - (begun.bytes - idle.bytes)
       if (wait === apiPb.Wait.ALL) {
         report.answeredMs.push(answeredMs)
         report.bytes.push(bytes)
@@ -66,10 +47,10 @@ const agents = await withScope(async scope => {
       await sleep(500)
     }
   }
-  return { agents: all.length, before, after: trafficOf(owner.pid).connections, ...report }
+  return { agents: all.length, before, after: tcpTrafficOf(owner.pid).connections, ...report }
 })
 process.stdout.write(
   `${agents.agents} agents: connections of the owner ${agents.before} before and ${agents.after} after; ` +
-    `with --wait all ${Math.round(median(agents.bytes))} bytes and ${Math.round(median(agents.answeredMs))} ms, ` +
-    `with --wait local ${Math.round(median(agents.localBytes))} bytes (medians of ${agents.bytes.length})\n`
+    `with --wait all ${Math.round(percentile(agents.bytes, 50))} bytes and ${Math.round(percentile(agents.answeredMs, 50))} ms, ` +
+    `with --wait local ${Math.round(percentile(agents.localBytes, 50))} bytes (medians of ${agents.bytes.length})\n`
 )

@@ -13,7 +13,8 @@ const USAGE = `Usage: npm run scale -- [options]
   --latency-ms N    one way between two hosts, on average                (default 2)
   --loss N          share of gossip messages that are lost               (default 0.001)
   --changes N       changes of each host in an hour, for the churn       (default 6)
-  --real N,N…       starts so many agents too, and prints the model beside them; needs root, and npm run build before
+  --real N,N…       starts so many agents too, and prints the model beside them; needs root, ip and ss of iproute2.
+                    Run npm run build first, or the agents are those of the last build
   --json            prints one JSON object for each size
 `
 

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AgentClient } from '../../src/client/index.ts'
 import { DEFAULT_LEASES, leaseFor } from '../../src/registry/index.ts'
@@ -9,6 +8,7 @@ import { Sightings } from '../registry/sightings.ts'
 import { startAgents } from '../registry/warren-fleet.ts'
 import { percentile } from '../statistics.ts'
 import { cpuMs, residentBytes } from '../usage.ts'
+import { tcpTrafficOf } from './tcp-traffic.ts'
 
 /** What a mesh of real agents does, in the units of the model; and what the model does not know. */
 export interface RealRow {
@@ -132,32 +132,18 @@ async function change(client: AgentClient, sightings: Sightings, round: number):
 async function waited(owner: TestAgent, client: AgentClient, wait: apiPb.Wait): Promise<{ ms: number; bytes: number }> {
   const [tookMs, bytes]: [number[], number[]] = [[], []]
   for (let round = 0; round < CHANGES; round += 1) {
-    const before = bytesOf(owner.pid)
+    const before = tcpTrafficOf(owner.pid).bytes
     await pause(BETWEEN_MS)
-    const begun = bytesOf(owner.pid)
+    const begun = tcpTrafficOf(owner.pid).bytes
     const beganMs = performance.now()
     const { token } = await client.workload.register({ ...registration(ADDRESS, 'waited'), wait })
     tookMs.push(performance.now() - beganMs)
     await pause(Math.max(0, BETWEEN_MS - (performance.now() - beganMs)))
-    bytes.push(bytesOf(owner.pid) - begun - (begun - before))
+    bytes.push(tcpTrafficOf(owner.pid).bytes - begun - (begun - before))
     await client.workload.deregister({ token, wait: apiPb.Wait.LOCAL })
     await pause(BETWEEN_MS)
   }
   return { ms: percentile(tookMs, 50), bytes: percentile(bytes, 50) }
-}
-
-/** Headers of IP and of TCP with timestamps, of one segment. */
-const HEADER_BYTES = 52
-
-/** Sent and received on the TCP connections that a process has now, with the headers. */
-function bytesOf(pid: number): number {
-  const lines = execFileSync('ss', ['-tniHOp', 'state', 'established'], { encoding: 'utf8', maxBuffer: 1 << 26 })
-  let sum = 0
-  for (const line of lines.split('\n').filter(one => one.includes(`pid=${pid},`))) {
-    for (const [, bytes] of line.matchAll(/\bbytes_(?:sent|received):(\d+)/g)) sum += Number(bytes)
-    for (const [, segments] of line.matchAll(/\bsegs_(?:out|in):(\d+)/g)) sum += HEADER_BYTES * Number(segments)
-  }
-  return sum
 }
 
 async function watch(client: AgentClient, signal: AbortSignal, see: (labels: ReadonlySet<string>) => void) {

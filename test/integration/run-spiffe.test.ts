@@ -55,6 +55,7 @@ test('the SPIFFE socket of a command gives nothing to other users, to containers
     'unshare --pid --fork --mount-proc curl -sS --unix-socket "$own" http://localhost/; echo "contained $?"'
   )
   assert.match(contained.stdout, /^contained (7|52|56)$/m)
+  assert.match(contained.stderr, /PERMISSION_DENIED/)
   assert.deepEqual(idsIn((await sh('ask "$own"', '--isolated')).stdout), [ID])
 
   // What the command left behind, out of reach for signals to its group, loses its connection.

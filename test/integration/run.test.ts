@@ -83,7 +83,9 @@ test('programs serve and reach each other on two hosts by run alone', async t =>
   // Another user of the host gets nothing at the ports that were made for the command.
   const other = 'setpriv --reuid=61320 --regid=61320 --clear-groups curl -sS'
   const script = `${other} --noproxy '*' http://127.0.0.1:7070/; echo "ended $?"; ${other} ${url}`
-  const { stdout } = await run('--forward', `${SITE}=7070`, '--', '/bin/sh', '-c', script)
+  const { stdout, stderr } = await run('--forward', `${SITE}=7070`, '--', '/bin/sh', '-c', script)
+  // 7: it is closed before curl has looked whether it is connected.
+  assert.match(stderr, /uid 61320 may not use port 7070/)
   assert.match(stdout, /^ended (7|52|56)\n[\s\S]*uid 61320 may not use this proxy/)
 
   serving.signal('SIGTERM')
