@@ -123,7 +123,7 @@ export class RegistryDriver {
           break
         case 'sync-with':
           this.#news()
-          this.#sync.offer(effect.peer)
+          this.#sync.offer(this.#askedFor(effect))
           break
         case 'changed':
           this.#news()
@@ -140,6 +140,10 @@ export class RegistryDriver {
           break
       }
     }
+  }
+
+  #askedFor({ peer, owner, prefersOwner = false }: Extract<Effect, { type: 'sync-with' }>): PeerKey {
+    return prefersOwner && this.#ports.connected().includes(owner) ? owner : peer
   }
 
   #acknowledge({ to, bytes, epoch, seq, wanted }: Extract<Effect, { type: 'send-ack' }>): void {

@@ -9,7 +9,7 @@ import { alarm, type Effect, type GossipVerdict, limitReached } from './message.
 import { handleOwnHead } from './own.ts'
 import { openRecords } from './record.ts'
 import { RecordSet } from './record-set.ts'
-import { chainIsStale, noteChainTry } from './renewal.ts'
+import { chainIsStale, noteChainTry, wasChainTried } from './renewal.ts'
 import { announcesSame, type Entry, type RegistryState } from './state.ts'
 import { validate } from './validate.ts'
 import { verifyHead } from './verify-head.ts'
@@ -172,9 +172,9 @@ function agrees(delta: registryPb.Delta, head: Head): boolean {
 
 function askForChain(state: RegistryState, from: PeerKey, owner: PeerKey): Effect[] {
   const entry = state.entries.get(owner)
-  if (entry === undefined || !chainIsStale(state, entry) || state.chainTries.has(owner)) return []
+  if (entry === undefined || !chainIsStale(state, entry) || wasChainTried(state, entry)) return []
   noteChainTry(state, entry)
-  return [{ type: 'sync-with', peer: from, owner, reason: 'renewed certificate' }]
+  return [{ type: 'sync-with', peer: from, owner, reason: 'renewed certificate', prefersOwner: true }]
 }
 
 function blame(state: RegistryState, from: PeerKey, reason: string, now: Now, limit?: LimitName): Effect[] {

@@ -122,7 +122,14 @@ export type Effect =
       readonly wanted?: Wanted
     }
   /** `peer` has something that we lack: run a SyncSession with it. Drop this effect while one with that peer runs. */
-  | { readonly type: 'sync-with'; readonly peer: PeerKey; readonly owner: PeerKey; readonly reason: string }
+  | {
+      readonly type: 'sync-with'
+      readonly peer: PeerKey
+      readonly owner: PeerKey
+      readonly reason: string
+      /** The owner surely has it, and `peer` may not: run the session with the owner if it is connected. @default false */
+      readonly prefersOwner?: boolean
+    }
   /** An owner's records or head changed. A record whose content changed is in both lists. */
   | {
       readonly type: 'changed'

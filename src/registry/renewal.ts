@@ -12,6 +12,11 @@ export function chainIsStale(state: RegistryState, { owner, sealed, certificateS
   return known === undefined || known.tries < MAX_TRIES || known.certificateSha256 !== wanted
 }
 
+/** Whether the certificate that an owner's head names has been requested already, however that ended. */
+export function wasChainTried(state: RegistryState, { owner, sealed }: Entry): boolean {
+  return state.chainTries.get(owner)?.certificateSha256 === sealed.head.certificateSha256
+}
+
 export function noteChainTry(state: RegistryState, { owner, sealed }: Entry): void {
   const { certificateSha256 } = sealed.head
   const known = state.chainTries.get(owner)

@@ -298,6 +298,27 @@ test('a renewed certificate is fetched once its owner announces it, and the owne
   assert.deepEqual(a.pull(b).requestBytes.length, 1, 'and not again')
 })
 
+test('each renewal of a certificate is asked for at once, and its owner before who handed the head on', () => {
+  const time = new Time()
+  const [a, b, c] = mesh(time, 'a', 'b', 'c') as [Node, Node, Node]
+  a.pull(b)
+  for (const byte of [1, 2, 3]) {
+    const renewed = { ...b.identity, notAfterMs: b.identity.notAfterMs + byte * 1_000 }
+    b.announce({ nodeChain: chainOf(renewed, byte) })
+    const asked = a.hear(b.sent.at(-1), c).filter(effect => effect.type === 'sync-with')
+    const { peer, owner: of, prefersOwner } = asked[0] ?? {}
+    assert.deepEqual([asked.length, peer, of, prefersOwner], [1, c.peer, b.peer, true])
+    b.announce({ draining: byte % 2 === 1 })
+    const again = a.hear(b.sent.at(-1), b)
+    assert.ok(
+      again.every(({ type }) => type !== 'sync-with'),
+      'and not again with each head'
+    )
+    a.pull(b)
+    assert.equal(owner(a.state, b.peer)?.identity.notAfterMs, renewed.notAfterMs)
+  }
+})
+
 test('a certificate that does not exist is asked for a few times only', () => {
   const time = new Time()
   const [a, b] = mesh(time, 'a', 'b') as [Node, Node]
