@@ -123,7 +123,7 @@ export class RegistryDriver {
           break
         case 'sync-with':
           this.#news()
-          this.#sync.offer(this.#askedFor(effect))
+          this.#sync.offer(this.#askedFor(effect), effect.prefersOwner)
           break
         case 'changed':
           this.#news()

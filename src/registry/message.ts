@@ -121,13 +121,16 @@ export type Effect =
       /** Somebody waits for it there. Absent: an acknowledgement that goes to the owner directly. */
       readonly wanted?: Wanted
     }
-  /** `peer` has something that we lack: run a SyncSession with it. Drop this effect while one with that peer runs. */
+  /** `peer` has something that we lack: run a SyncSession with it. While one with that peer runs, drop this effect. */
   | {
       readonly type: 'sync-with'
       readonly peer: PeerKey
       readonly owner: PeerKey
       readonly reason: string
-      /** The owner surely has it, and `peer` may not: run the session with the owner if it is connected. @default false */
+      /**
+       * The owner surely has it, and `peer` may not: run the session with the owner if it is connected, and after one that runs
+       * with it rather than not at all. @default false
+       */
       readonly prefersOwner?: boolean
     }
   /** An owner's records or head changed. A record whose content changed is in both lists. */

@@ -20,6 +20,8 @@ export interface SyncOutcome {
 
 interface Running {
   hasNews: boolean
+  /** Something is wanted of the peer that may have come there after it answered. */
+  isWantedAgain: boolean
   readonly listeners: Array<(outcome: SyncOutcome) => void>
   cancel: Cancel
 }
@@ -57,9 +59,11 @@ export class SyncRunner {
     return free[Math.floor(this.#ports.random() * free.length)]
   }
 
-  /** Starts a session unless the peer has one or is in a pause. */
-  offer(peer: PeerKey): void {
-    if (this.#isFree(peer)) this.start(peer)
+  /** Starts a session unless the peer has one or is in a pause. `again`: while it has one, another one follows that. */
+  offer(peer: PeerKey, again = false): void {
+    const running = this.#running.get(peer)
+    if (running !== undefined) running.isWantedAgain ||= again
+    else if (this.#isFree(peer)) this.start(peer)
   }
 
   /** Starts a session, or joins the one in progress. `onOutcome` is called exactly once, unless the runner is stopped. */
@@ -70,7 +74,7 @@ export class SyncRunner {
       return
     }
     const session = new SyncSession(this.#state, peer)
-    const started: Running = { hasNews: false, listeners: [onOutcome], cancel: () => {} }
+    const started: Running = { hasNews: false, isWantedAgain: false, listeners: [onOutcome], cancel: () => {} }
     this.#running.set(peer, started)
     const deadlineMs = this.#ports.now().monotonicMs + SESSION_MS
     this.#exchange(session, started, session.first(), deadlineMs)
@@ -113,6 +117,7 @@ export class SyncRunner {
     if (err === undefined) this.#ports.synchronised(peer)
     else this.#ports.notSynchronised?.(peer, err)
     for (const listener of running.listeners) listener({ err })
+    if (err === undefined && running.isWantedAgain) this.offer(peer)
   }
 
   #isFree(peer: PeerKey): boolean {
