@@ -54,15 +54,18 @@ export class PolicyEnforcer {
   }
 
   /**
-   * Cuts the sessions of which the certificate of the other end has ended, with their flows. Must be called
-   * periodically.
+   * Cuts the sessions of which the certificate of the other end has ended, with their flows, and closes those without any.
+   * Must be called periodically.
    */
   cutEnded(): void {
     const now = this.#deps.clock.wallMs()
-    const isEnded =
-      this.#pool.all().some(({ ends }) => now >= ends.notAfterMs) ||
-      this.#server.sessions.some(({ source }) => now >= source.notAfterMs)
-    if (isEnded) this.run('a certificate has ended')
+    const ended = [
+      ...this.#pool.all().filter(({ ends }) => now >= ends.notAfterMs),
+      ...this.#server.sessions.filter(({ source }) => now >= source.notAfterMs)
+    ]
+    // A session that carries nothing proves nothing again: it ends in order, which is no news for an operator.
+    for (const session of ended) if (session.isIdle) session.destroy()
+    if (ended.some(({ isIdle }) => !isIdle)) this.run('a certificate has ended')
   }
 
   /** Cuts the flows from and to a registration of this host, and closes its sessions. */

@@ -124,6 +124,24 @@ for (const carrier of CARRIERS) {
       for (const { client, server } of pairs) await echoes(client, server)
     })
 
+    it('ends without a word when it has no flows', async () => {
+      const { world, near, far, open, passLifetime } = await live(carrier)
+      await using _ = world
+      const { client, server } = await open()
+      client.end()
+      server.end()
+      for (const host of [near, far]) await host.flowEnd(/ended/)
+      assert.deepEqual([near.proxy.sessions(), far.proxy.sessions()], [1, 1])
+      await passLifetime()
+      for (const host of [near, far]) {
+        await waitFor(() => host.proxy.sessions() === 0, 'its session to be closed')
+        assert.deepEqual(
+          host.lines.filter(({ message }) => /cut/.test(message)),
+          []
+        )
+      }
+    })
+
     for (const [end, role] of [
       ['source', 'near'],
       ['destination', 'far']
