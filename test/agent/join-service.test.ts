@@ -5,7 +5,7 @@ import { JoinService } from '../../src/ca/join-service.ts'
 import { DEFAULT_LIFETIMES } from '../../src/ca/lifetimes.ts'
 import { found } from '../../src/ca/membership/found.ts'
 import { loadMembership } from '../../src/ca/membership/membership.ts'
-import { type LogFields, type Logger, silentLogger } from '../../src/core/index.ts'
+import { ErrorCode, type LogFields, type Logger, silentLogger, WarrenError } from '../../src/core/index.ts'
 import { EventBus } from '../../src/events/index.ts'
 import {
   generatePeerKeyPair,
@@ -23,7 +23,7 @@ import { TestClock } from './support.ts'
 
 const forever = new AbortController().signal
 
-async function setUp(t: TestContext, log: Logger = silentLogger) {
+async function setUp(t: TestContext, log: Logger = silentLogger, listening: Promise<string[]> = Promise.resolve([])) {
   const vault = new Vault(scopeOf(t).directory())
   await found(vault, TRUST_DOMAIN, 'a', DEFAULT_LIFETIMES, NOW_MS)
   const membership = loadMembership(vault, DEFAULT_LIFETIMES, NOW_MS)
@@ -38,7 +38,7 @@ async function setUp(t: TestContext, log: Logger = silentLogger) {
     membership,
     store,
     dataAddresses: () => ['192.0.2.1:7461'],
-    meshAddresses: async () => [],
+    meshAddresses: () => listening,
     peerOf: () => undefined,
     revocations: () => [],
     lifetimeMs: DEFAULT_LIFETIMES.nodeMs,
@@ -97,4 +97,26 @@ test('strangers whose joins are refused or fail do not fill the log, nor hide th
   assert.equal(of('join refused', '192.0.2.2'), 10)
   assert.equal(of('join failed', '2001:db8::1'), 10)
   assert.equal(of('join refused', '192.0.2.3'), 1)
+})
+
+test('a host that joins before the mesh listens here waits, and is told where it does', async t => {
+  const mesh = Promise.withResolvers<string[]>()
+  const { service, heard, joinWith } = await setUp(t, silentLogger, mesh.promise)
+  const made = service.tokens.create({ machine: 'b', ttlMs: 0, scopes: [] })
+  const joining = joinWith(parseJoinToken(made.token, NOW_MS))
+  await new Promise(resolve => setImmediate(resolve))
+  assert.deepEqual(heard, [])
+  mesh.resolve(['/ip4/192.0.2.1/tcp/7460'])
+  assert.deepEqual((await joining).meshAddresses, ['/ip4/192.0.2.1/tcp/7460'])
+})
+
+test('a host that joins where the mesh never listens is not admitted, and may use its token elsewhere', async t => {
+  const failed = Promise.reject(new WarrenError(ErrorCode.NotReady, 'the mesh has stopped'))
+  failed.catch(() => {})
+  const { service, heard, joinWith } = await setUp(t, silentLogger, failed)
+  const made = service.tokens.create({ machine: 'b', ttlMs: 0, scopes: [] })
+  await assert.rejects(joinWith(parseJoinToken(made.token, NOW_MS)))
+  assert.ok(heard.every(line => !line.includes('admitted')))
+  const [left] = service.tokens.list()
+  assert.equal(left?.used, 0)
 })
