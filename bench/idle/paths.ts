@@ -15,12 +15,16 @@ export async function pathsBetween(
     AgentClient
   ]
   scope.defer(() => Promise.all([here.close(), there.close()]))
+  const pairs = Array.from({ length: workloads }, (_, at) => ({
+    source: `bench.load.client${at}.default`,
+    destination: `bench.target.server${at}.default`
+  }))
+  for (const { destination } of pairs) await register(destination, { client: there, target: { unix: target } })
+  for (const { destination } of pairs) await near.knows(destination)
   const paths: string[] = []
-  for (let at = 0; at < workloads; at += 1) {
-    const destination = `bench.target.server${at}.default`
-    await register(destination, { client: there, target: { unix: target } })
-    const { token } = await register(`bench.load.client${at}.default`, { client: here })
-    await near.knows(destination)
+  // Last: an endpoint that nobody connects to within 10 s is removed.
+  for (const { source, destination } of pairs) {
+    const { token } = await register(source, { client: here })
     paths.push((await here.workload.connect({ token, destination })).path)
   }
   return paths

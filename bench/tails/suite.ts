@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type Scope, startPair } from '../../test/harness/index.ts'
+import { type Scope, startPair, type TestAgent } from '../../test/harness/index.ts'
 import type { Contender } from '../contender.ts'
 import { haproxy } from '../contenders/haproxy.ts'
 import { nginx } from '../contenders/nginx.ts'
@@ -46,7 +46,7 @@ export async function tailsSuite(scope: Scope, { rounds, only, without, say }: S
   }
   await withScope(async own => {
     const [near, far] = await startPair(own, { args: ['--log-level', 'warn'] })
-    const paths = await pathsBetween(own, near, far, { target, workloads: 2 })
+    const paths = await pathsOf(own, load, near, far, target)
     const running = [ours(paths), ...(await started(own, others, target, load, say))]
     const quiet = [roundTrip(load, 'quiet', SMALL_BYTES, COUNT), roundTrip(load, 'quiet', LARGE_BYTES, MANY_COUNT)]
     await measure(running, [...quiet, besideBulk(load)])
@@ -56,11 +56,18 @@ export async function tailsSuite(scope: Scope, { rounds, only, without, say }: S
     await withScope(async own => {
       say('tails: starting twenty agents')
       const [near, far] = await startCrowd(own)
-      const paths = await pathsBetween(own, near, far, { target, workloads: 2 })
+      const paths = await pathsOf(own, load, near, far, target)
       await measure([ours(paths), ...(await started(own, others, target, load, say))], [many])
     })
   }
   return { suite: 'tails', machine: describeMachine(), load: before, rounds, measures: found }
+}
+
+async function pathsOf(scope: Scope, load: Load, near: TestAgent, far: TestAgent, target: string): Promise<string[]> {
+  const paths = await pathsBetween(scope, near, far, { target, workloads: 2 })
+  // An endpoint that nobody connects to within 10 s is removed, and the other contenders may take longer to start.
+  for (const path of paths) await load.run('latency', path, 1, SMALL_BYTES)
+  return paths
 }
 
 function ours([path = '', other = path]: readonly string[]): Running {
